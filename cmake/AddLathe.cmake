@@ -1,0 +1,30 @@
+# add_lathe_library(NAME source... [DEPENDS target...] [LINK_LIBS lib...]
+#                   [NO_MLIR])
+#
+# A static library of Lathe. Unless NO_MLIR is given it links the shared MLIR
+# and LLVM libraries (never the static archives).
+function(add_lathe_library name)
+  cmake_parse_arguments(ARG "NO_MLIR" "" "DEPENDS;LINK_LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  set_property(GLOBAL APPEND PROPERTY LATHE_LIBS ${name})
+  llvm_update_compile_flags(${name})
+  if(ARG_DEPENDS)
+    add_dependencies(${name} ${ARG_DEPENDS})
+  endif()
+  target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS})
+  if(NOT ARG_NO_MLIR)
+    target_link_libraries(${name} PUBLIC MLIR LLVM)
+  endif()
+endfunction()
+
+# add_lathe_tool(NAME source... [LINK_LIBS lib...] [NO_MLIR])
+function(add_lathe_tool name)
+  cmake_parse_arguments(ARG "NO_MLIR" "" "LINK_LIBS" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  llvm_update_compile_flags(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS})
+  if(NOT ARG_NO_MLIR)
+    target_link_libraries(${name} PRIVATE MLIR LLVM)
+  endif()
+  install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT tools)
+endfunction()
