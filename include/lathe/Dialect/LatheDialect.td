@@ -1,0 +1,59 @@
+//===- LatheDialect.td - the lathe dialect ===//
+//
+// Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_DIALECT_TD
+#define LATHE_DIALECT_TD
+
+include "mlir/IR/DialectBase.td"
+
+def Lathe_Dialect : Dialect {
+  let name = "lathe";
+  let cppNamespace = "::lathe";
+  let summary = "Trained transformers as a compiler sees and compresses them";
+  let description = [{
+    The dialect has four groups of operations. The *carrier* operation
+    `lathe.onnx` holds any ONNX node, so that nothing in a model is ever lost.
+    *Structure* operations (`sublayer`, `block`, `streams`) say what may be
+    removed. *Transformer* operations (`linear`, `norm`, `attention`, ...) are
+    what compression and fast kernels must see. *Weights* live at module level
+    (`weight`), written in an encoding, as references to slices of files.
+
+    A model is a `builtin.module` with the attributes `lathe.source` (path of
+    the ONNX file), `lathe.opset` (of the default domain) and `lathe.level`
+    (`imported`, `raised` or `structure`), and one function per entry:
+    `plain` has the ONNX signature; `prefill` and `decode` thread a KV cache.
+    Arguments and results of an entry carry `lathe.name` and `lathe.dims`, one
+    polynomial text per dim.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+  let useDefaultTypePrinterParser = 1;
+  let useDefaultAttributePrinterParser = 1;
+  let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
+  let hasRegionResultAttrVerify = 1;
+  let extraClassDeclaration = [{
+    /// Bytes behind every `#lathe.blob` of this context.
+    PayloadStore &getPayloads() { return *payloads; }
+
+    static constexpr ::llvm::StringLiteral kNameAttr = "lathe.name";
+    static constexpr ::llvm::StringLiteral kDimsAttr = "lathe.dims";
+    static constexpr ::llvm::StringLiteral kSourceAttr = "lathe.source";
+    static constexpr ::llvm::StringLiteral kOpsetAttr = "lathe.opset";
+    static constexpr ::llvm::StringLiteral kLevelAttr = "lathe.level";
+    /// Provenance of an operation made from ONNX nodes.
+    static constexpr ::llvm::StringLiteral kFromAttr = "onnx.from";
+
+  private:
+    void registerTypes();
+    void registerAttributes();
+    std::shared_ptr<PayloadStore> payloads;
+
+  public:
+  }];
+}
+
+#endif // LATHE_DIALECT_TD
