@@ -142,6 +142,26 @@ LogicalResult PayloadAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 }
 
 //===----------------------------------------------------------------------===//
+// SiteAttr
+//===----------------------------------------------------------------------===//
+
+LogicalResult SiteAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               StringRef path) {
+  SmallVector<StringRef> names;
+  path.split(names, '.');
+  for (StringRef name : names)
+    if (name.empty() || !llvm::all_of(name, [](char c) {
+          return llvm::isAlnum(c) || c == '_' || c == '-';
+        }))
+      return emitError() << "'" << path << "' is not a dotted path of names";
+  unsigned index;
+  if (names[0] == "blocks" &&
+      (names.size() < 2 || names[1].getAsInteger(10, index)))
+    return emitError() << "'" << path << "' needs the block's index";
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // WeightType
 //===----------------------------------------------------------------------===//
 
