@@ -6,8 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Driver/StageTable.h"
+#include "lathe/IndexExpr/Text.h"
 #include "lathe/Raise/SymbolicShapes.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/IR/Verifier.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
@@ -203,6 +205,32 @@ static std::optional<rt::DType> dtypeOf(Type type) {
   return rt::parseDType(name);
 }
 
+/// `check` as the runtime tests it; nothing when it names more than dims.
+static std::optional<rt::Check> toCheck(const DimCheck &check) {
+  auto left = toExpr(check.lhs), right = toExpr(check.rhs);
+  if (!left || !right)
+    return std::nullopt;
+  rt::Check result;
+  result.message = check.toString();
+  switch (check.kind) {
+  case DimCheck::Kind::Equal:
+    result.left = std::move(*left);
+    result.right = std::move(*right);
+    break;
+  case DimCheck::Kind::LessEqual:
+    result.op = rt::Check::Op::AtMost;
+    result.left = std::move(*left);
+    result.right = std::move(*right);
+    break;
+  case DimCheck::Kind::Divides:
+    result.left = rt::Expr::op(rt::Expr::Kind::Mod,
+                               {std::move(*right), std::move(*left)});
+    result.right = rt::Expr(0);
+    break;
+  }
+  return result;
+}
+
 //===----------------------------------------------------------------------===//
 // The entry's interface
 //===----------------------------------------------------------------------===//
@@ -296,18 +324,12 @@ llvm::Error EntryBuilder::declareInterface() {
       if (StringRef(input.name).starts_with("past") && decl.roles.past.empty())
         decl.roles.past = plainDim(input, 2);
 
-  for (const auto &[name, poly] : shapes.substitutions())
-    if (auto expr = toExpr(poly))
-      decl.aliases.emplace_back(name, std::move(*expr));
-  for (const DimCheck &check : shapes.checks()) {
-    auto left = toExpr(check.left), right = toExpr(check.right);
-    if (!left || !right)
-      continue;
-    decl.checks.push_back({check.kind == DimCheck::Kind::Equal
-                               ? rt::Check::Op::Equal
-                               : rt::Check::Op::AtMost,
-                           std::move(*left), std::move(*right), check.message});
-  }
+  for (const DimSubstitution &substitution : shapes.substitutions())
+    if (auto expr = toExpr(substitution.value))
+      decl.aliases.emplace_back(substitution.name, std::move(*expr));
+  for (const DimCheck &check : shapes.checks())
+    if (auto converted = toCheck(check))
+      decl.checks.push_back(std::move(*converted));
   for (const std::string &assumption : shapes.assumptions())
     decl.assumptions.push_back(assumption);
   return llvm::Error::success();
@@ -391,8 +413,8 @@ llvm::Error EntryBuilder::declareResults() {
 
 /// Gives every tensor that crosses a border between groups its place.
 llvm::Error EntryBuilder::declareValues() {
-  for (auto [number, group] : llvm::enumerate(groups))
-    for (Operation *op : group.ops)
+  for (unsigned number = 0; number < groups.size(); ++number)
+    for (Operation *op : groups[number].ops)
       for (Value result : op->getResults()) {
         bool crosses = llvm::any_of(result.getUsers(), [&](Operation *user) {
           auto found = groupOf.find(user);

@@ -153,11 +153,23 @@ static llvm::Error checkReplaceable(llvm::StringRef folder) {
   return pathError(folder, "exists and holds no compiled model; not replaced");
 }
 
-llvm::Error lathe::writeFolder(CompiledModel model, PayloadStore &payloads,
-                               llvm::StringRef folder) {
+/// Bytes of the files in `folder`.
+static uint64_t folderBytes(llvm::StringRef folder) {
+  uint64_t total = 0;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; it != end && !error;
+       it.increment(error))
+    if (auto status = it->status())
+      total += status->getSize();
+  return total;
+}
+
+llvm::Expected<uint64_t> lathe::writeFolder(CompiledModel model,
+                                            PayloadStore &payloads,
+                                            llvm::StringRef folder) {
   folder = folder.rtrim('/');
   if (llvm::Error error = checkReplaceable(folder))
-    return error;
+    return std::move(error);
   llvm::SmallString<128> temporary;
   fs::createUniquePath(folder + ".%%%%%%%%.tmp", temporary,
                        /*MakeAbsolute=*/false);
@@ -167,9 +179,9 @@ llvm::Error lathe::writeFolder(CompiledModel model, PayloadStore &payloads,
       llvm::make_scope_exit([&] { fs::remove_directories(temporary); });
 
   if (llvm::Error error = writeLibrary(model, temporary))
-    return error;
+    return std::move(error);
   if (llvm::Error error = writeWeights(model, payloads, temporary))
-    return error;
+    return std::move(error);
   auto fileIn = [&](llvm::StringRef name) {
     llvm::SmallString<128> file(temporary);
     path::append(file, name);
@@ -177,9 +189,12 @@ llvm::Error lathe::writeFolder(CompiledModel model, PayloadStore &payloads,
   };
   if (llvm::Error error = writeBytes(
           fileIn("model.h"), rt::writeModelHeader(model.manifest)))
-    return error;
+    return std::move(error);
   if (llvm::Error error = writeBytes(fileIn("model.json"),
                                      rt::manifestToJson(model.manifest)))
-    return error;
-  return publish(temporary, folder);
+    return std::move(error);
+  uint64_t bytes = folderBytes(temporary);
+  if (llvm::Error error = publish(temporary, folder))
+    return std::move(error);
+  return bytes;
 }
