@@ -6,8 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Driver/Driver.h"
+#include "lathe/Driver/ErrorCollector.h"
 #include "lathe/Runtime/Abi.h"
-#include "mlir/IR/Diagnostics.h"
+
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/ThreadPool.h"
 #include <atomic>
@@ -21,7 +22,8 @@ namespace {
 /// Outcome of one stage function.
 struct Compiled {
   CompiledStage stage;
-  std::string error;
+  bool failed = false;
+  std::vector<std::string> problems;
 };
 
 } // namespace
@@ -33,15 +35,7 @@ static Compiled compileFunction(const StageFunction &function,
   Compiled result;
   std::unique_ptr<MLIRContext> context = makeContext();
   context->disableMultithreading();
-  // Diagnostics become the error's text; notes and remarks are dropped.
-  ScopedDiagnosticHandler handler(context.get(), [&](Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-      return success();
-    if (!result.error.empty())
-      result.error += "\n";
-    result.error += diagnostic.str();
-    return success();
-  });
+  ErrorCollector errors(*context);
   ParserConfig config(context.get());
   auto module = parseSourceString<ModuleOp>(function.text, config);
   FailureOr<CompiledStage> stage = failure();
@@ -49,8 +43,9 @@ static Compiled compileFunction(const StageFunction &function,
     stage = compileStage(*module, target);
   if (succeeded(stage))
     result.stage = std::move(*stage);
-  else if (result.error.empty())
-    result.error = "compilation failed";
+  else
+    result.problems = errors.getLines();
+  result.failed = failed(stage);
   return result;
 }
 
@@ -58,21 +53,19 @@ static Compiled compileFunction(const StageFunction &function,
 static llvm::Error joinErrors(const ModelStages &stages,
                               const std::vector<Compiled> &compiled) {
   std::vector<std::string> lines;
+  std::vector<bool> seen(compiled.size());
   for (const EntryStages &entry : stages.entries)
     for (const StageRow &row : entry.rows) {
-      const std::string &error = compiled[row.function].error;
-      if (error.empty())
+      const Compiled &function = compiled[row.function];
+      if (!function.failed || seen[row.function])
         continue;
-      std::string line = "stage '" + row.site + "': " + error;
-      if (!llvm::is_contained(lines, line))
-        lines.push_back(line);
+      seen[row.function] = true;
+      if (function.problems.empty())
+        lines.push_back("stage '" + row.site + "': compilation failed");
+      for (const std::string &problem : function.problems)
+        lines.push_back(problem);
     }
-  if (lines.empty())
-    return llvm::Error::success();
-  std::string text = std::to_string(lines.size()) + " problems";
-  for (const std::string &line : llvm::ArrayRef(lines).take_front(20))
-    text += "\n  " + line;
-  return llvm::createStringError(text);
+  return lines.empty() ? llvm::Error::success() : problemBlock("", lines);
 }
 
 llvm::Expected<CompiledModel>

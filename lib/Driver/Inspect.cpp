@@ -9,6 +9,7 @@
 #include "lathe/Dialect/Lathe.h"
 #include "lathe/IndexExpr/Evaluate.h"
 #include "lathe/IndexExpr/Text.h"
+#include "lathe/Driver/Macs.h"
 #include "lathe/Lower/LoweringRegistry.h"
 #include "lathe/Raise/SymbolicShapes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -20,82 +21,15 @@
 using namespace mlir;
 using namespace lathe;
 
-namespace {
-
-/// Multiply-adds of operations of one entry at chosen dims.
-class MacCounter {
-public:
-  MacCounter(SymbolicShapes &shapes, const llvm::StringMap<int64_t> &dims)
-      : shapes(shapes), dims(dims) {}
-
-  int64_t count(Operation *root) {
-    int64_t sum = 0;
-    root->walk([&](Operation *op) { sum += countOne(op); });
-    return sum;
-  }
-
-private:
-  /// Extent `axis` of `value`, 1 where it is not known.
-  int64_t extent(Value value, int64_t axis) {
-    const ValueInfo *info = shapes.lookup(value);
-    if (!info || !info->shape || axis >= int64_t(info->shape->size()))
-      return 1;
-    auto dimValue = [&](StringRef name) -> std::optional<int64_t> {
-      auto found = dims.find(name);
-      return found == dims.end() ? 1 : found->second;
-    };
-    std::optional<Number> result = Evaluator(dimValue)((*info->shape)[axis]);
-    return result && result->isInteger() ? result->asInteger() : 1;
-  }
-  int64_t elements(Value value) {
-    auto type = dyn_cast<RankedTensorType>(value.getType());
-    int64_t product = 1;
-    for (int64_t axis = 0; type && axis < type.getRank(); ++axis)
-      product *= extent(value, axis);
-    return product;
-  }
-  /// Extent that coordinate `coord` runs over, by the operand dim whose index
-  /// in `map` is that coordinate alone; 1 when no dim is.
-  int64_t coordExtent(Value operand, FormAttr map, StringRef coord) {
-    StringRef text = map.getText().trim();
-    text.consume_front("[");
-    text.consume_back("]");
-    SmallVector<StringRef> entries;
-    text.split(entries, ',');
-    for (auto [axis, entry] : llvm::enumerate(entries))
-      if (entry.trim() == coord)
-        return extent(operand, axis);
-    return 1;
-  }
-
-  int64_t countOne(Operation *op) {
-    if (auto linear = dyn_cast<LinearOp>(op))
-      return elements(linear.getX()) * linear.getWeight().getType().getDim(1);
-    if (auto attention = dyn_cast<AttentionOp>(op)) {
-      int64_t rows = extent(attention.getResult(), 0) *
-                     extent(attention.getResult(), 1) * attention.getHeads();
-      int64_t keys = attention.getK()
-                         ? coordExtent(attention.getK(), *attention.getKMap(),
-                                       "i2")
-                         : extent(attention.getResult(), 1);
-      return rows * keys *
-             (attention.getHeadDim() + attention.getValueDim());
-    }
-    if (auto node = dyn_cast<OnnxOp>(op))
-      if (node.is("MatMul") && node.getInputs().size() == 2) {
-        auto type = dyn_cast<RankedTensorType>(node.getInputs()[0].getType());
-        if (type && type.getRank() > 0)
-          return elements(node.getResult(0)) *
-                 extent(node.getInputs()[0], type.getRank() - 1);
-      }
-    return 0;
-  }
-
-  SymbolicShapes &shapes;
-  const llvm::StringMap<int64_t> &dims;
-};
-
-} // namespace
+/// Value of `poly` at `dims`, where a dim that is not given is 1.
+static int64_t valueAt(Poly poly, const llvm::StringMap<int64_t> &dims) {
+  auto dimValue = [&](StringRef name) -> std::optional<int64_t> {
+    auto found = dims.find(name);
+    return found == dims.end() ? 1 : found->second;
+  };
+  std::optional<Number> value = Evaluator(dimValue)(poly);
+  return value && value->isInteger() ? value->asInteger() : 0;
+}
 
 static std::string elementName(Type type) {
   if (auto kv = dyn_cast<KvType>(type))
@@ -151,8 +85,7 @@ static int64_t weightBytes(WeightOp weight) {
 }
 
 static SublayerSummary summarizeSublayer(SublayerOp sublayer,
-                                         SymbolTable &symbols,
-                                         MacCounter &macs) {
+                                         SymbolTable &symbols) {
   SublayerSummary summary;
   summary.site = sublayer.getSite().getPath().str();
   summary.kind = stringifySublayerKind(sublayer.getKind()).str();
@@ -165,7 +98,6 @@ static SublayerSummary summarizeSublayer(SublayerOp sublayer,
     summary.params += weight.getWeightType().getNumElements();
     summary.bytes += weightBytes(weight);
   });
-  summary.macs = macs.count(sublayer);
   return summary;
 }
 
@@ -191,16 +123,18 @@ ModelSummary lathe::inspectModel(ModuleOp model,
     SymbolicShapes shapes(function);
     summary.entries.push_back(summarizeEntry(function, shapes));
     bool isFirst = summary.entries.size() == 1;
-    MacCounter macs(shapes, dims);
     if (isFirst) {
-      summary.macs = macs.count(function);
+      summary.macs = valueAt(countMacs(function, shapes), dims);
       for (const std::string &dim : summary.entries[0].dims)
         if (!dims.count(dim))
           summary.openDims.push_back(dim);
     }
     function->walk([&](Operation *op) {
-      if (auto sublayer = dyn_cast<SublayerOp>(op); sublayer && isFirst)
-        summary.sublayers.push_back(summarizeSublayer(sublayer, symbols, macs));
+      if (auto sublayer = dyn_cast<SublayerOp>(op); sublayer && isFirst) {
+        summary.sublayers.push_back(summarizeSublayer(sublayer, symbols));
+        summary.sublayers.back().macs =
+            valueAt(countMacs(sublayer, shapes), dims);
+      }
       auto node = dyn_cast<OnnxOp>(op);
       if (!node)
         return;

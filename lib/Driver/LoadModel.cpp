@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Driver/Driver.h"
+#include "lathe/Driver/ErrorCollector.h"
 #include "lathe/Import/OnnxImporter.h"
 #include "lathe/InitAllDialects.h"
 #include "lathe/Raise/Pipelines.h"
-#include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -26,36 +26,6 @@ std::unique_ptr<MLIRContext> lathe::makeContext() {
   context->loadAllAvailableDialects();
   return context;
 }
-
-namespace {
-
-/// Collects errors of a scope as text instead of printing them.
-class ErrorCollector {
-public:
-  explicit ErrorCollector(MLIRContext &context)
-      : handler(&context, [this](Diagnostic &diagnostic) {
-          if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-            return success();
-          lines.push_back(diagnostic.str());
-          return success();
-        }) {}
-
-  llvm::Error take(StringRef file) {
-    std::string text = file.str() + ": ";
-    if (lines.size() == 1)
-      return llvm::createStringError(text + lines[0]);
-    text += std::to_string(lines.size()) + " problems";
-    for (const std::string &line : llvm::ArrayRef(lines).take_front(20))
-      text += "\n  " + line;
-    return llvm::createStringError(text);
-  }
-
-private:
-  std::vector<std::string> lines;
-  ScopedDiagnosticHandler handler;
-};
-
-} // namespace
 
 static LogicalResult applyPipeline(ModuleOp module, StringRef text,
                                    std::string &problem) {
@@ -85,20 +55,20 @@ lathe::loadModel(MLIRContext &context, StringRef path,
     else if (options.level == Level::Structure)
       buildStructurePipeline(manager);
     if (failed(manager.run(*module)))
-      return errors.take(path);
+      return errors.take((path + ": ").str());
   } else {
     if (!llvm::sys::fs::exists(path))
       return llvm::createStringError(path + ": no such file");
     module = parseSourceFile<ModuleOp>(path, ParserConfig(&context));
     if (!module)
-      return errors.take(path);
+      return errors.take((path + ": ").str());
   }
   if (options.pipeline.empty())
     return module;
   std::string problem;
   if (failed(applyPipeline(*module, options.pipeline, problem)))
     return problem.empty()
-               ? errors.take(path)
+               ? errors.take((path + ": ").str())
                : llvm::createStringError("--pipeline: " + problem);
   return module;
 }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Driver/StageTable.h"
+#include "lathe/Driver/Macs.h"
 #include "lathe/IndexExpr/Text.h"
 #include "lathe/Raise/SymbolicShapes.h"
 #include "mlir/IR/IRMapping.h"
@@ -672,6 +673,10 @@ llvm::Error EntryBuilder::buildGroup(unsigned index) {
     op->removeAttr(LatheDialect::kFromAttr);
     op->removeAttr("site");
   });
+  Poly macs = shapes.getContext().zero();
+  for (Operation *op : group.ops)
+    macs = macs + countMacs(op, shapes);
+  row.macs = toExpr(macs);
   if (group.sublayer && group.sublayer.getPost().empty() &&
       group.sublayer.getExtra().empty())
     for (auto [n, value] : llvm::enumerate(arguments.activations))
@@ -690,7 +695,8 @@ llvm::Error EntryBuilder::buildGroup(unsigned index) {
     stage.setName(name);
     std::string named;
     llvm::raw_string_ostream namedOut(named);
-    module->print(namedOut, OpPrintingFlags());
+    // With locations: errors of the lowering name nodes.
+    module->print(namedOut, OpPrintingFlags().enableDebugInfo());
     model.functions.push_back({name, named});
   }
   row.function = known->second;
