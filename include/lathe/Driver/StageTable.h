@@ -16,6 +16,7 @@
 #define LATHE_DRIVER_STAGETABLE_H
 
 #include "lathe/Dialect/Lathe.h"
+#include "lathe/Lower/WeightPacking.h"
 #include "lathe/Runtime/Manifest.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -26,18 +27,6 @@
 #include <vector>
 
 namespace lathe {
-
-/// A weight or constant that stages read.
-struct PartSource {
-  /// Names the part in manifests: the weight's or the initialiser's name.
-  std::string name;
-  /// `!lathe.weight` or a static tensor type.
-  mlir::Type type;
-  /// A weight's payload parts; null for constants.
-  mlir::DictionaryAttr weightParts;
-  /// A constant's payload.
-  PayloadAttr constant;
-};
 
 /// One distinct stage function.
 struct StageFunction {
