@@ -34,8 +34,6 @@ constexpr int64_t kLongK = 1536;
 constexpr int64_t kBlockK = 768;
 /// Steps of k in one turn of the inner loop.
 constexpr int64_t kUnroll = 2;
-/// f32 of one cache line.
-constexpr int64_t kLine = 16;
 /// Bytes of weights that are worth a thread of their own.
 constexpr int64_t kGrainBytes = 64 << 10;
 
@@ -48,12 +46,10 @@ public:
 private:
   int64_t getTileColumns(int64_t rows) const;
   void emitUnit(Value panel, Value block);
-  void emitBlockOfK(Value lower, Value upper, Value first, Value last);
-  void emitTile(int64_t rows, bool prefetch);
-  void emitPass(int64_t rows, int64_t columns, Value column, bool prefetch);
+  void emitTile(int64_t rows);
+  void emitPass(int64_t rows, int64_t columns, Value column);
   SmallVector<Value> emitStep(int64_t rows, int64_t vectors, Value column,
-                              Value k, ValueRange sums, bool prefetch);
-  void prefetchOutput();
+                              Value k, ValueRange sums);
   void emitEpilogue(int64_t columns);
   Value loadExtra(size_t number, Value row, Value column, Value mask);
 
@@ -130,9 +126,8 @@ void LinearEmitter::emitUnit(Value panelNumber, Value block) {
       row0 = row;
       rows = b.minIndex(b.sub(rowEnd, row), b.index(kTileRows));
       tileRow = blocks > 1 ? b.sub(row, begin) : b.index(0);
-      prefetchOutput();
       b.switchOf(rows, 1, kTileRows,
-                 [&](int64_t count) { emitTile(count, false); });
+                 [&](int64_t count) { emitTile(count); });
       auto epilogue = [&] { emitEpilogue(kPanelColumns); };
       if (last)
         b.ifThen(last, epilogue);
@@ -160,20 +155,19 @@ void LinearEmitter::emitUnit(Value panelNumber, Value block) {
 }
 
 /// One tile of `count` rows, pass by pass over its columns.
-void LinearEmitter::emitTile(int64_t count, bool prefetch) {
+void LinearEmitter::emitTile(int64_t count) {
   int64_t columns = getTileColumns(count);
   if (columns == kPanelColumns)
-    return emitPass(count, columns, b.index(0), prefetch);
+    return emitPass(count, columns, b.index(0));
   Value end = b.index(kPanelColumns);
   if (spec.outputs % kPanelColumns != 0)
     end = b.minIndex(end, b.sub(b.index(spec.outputs), column0));
   b.forRange(b.index(0), end, columns, [&](Value column) {
-    emitPass(count, columns, column, prefetch);
+    emitPass(count, columns, column);
   });
 }
 
-void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column,
-                             bool prefetch) {
+void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
   int64_t vectors = columns / lanes;
   SmallVector<Value> sums;
   auto start = [&]() {
@@ -215,14 +209,13 @@ void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column,
                       SmallVector<Value> next(carried);
                       for (int64_t step = 0; step < kUnroll; ++step)
                         next = emitStep(count, vectors, column, b.add(k, step),
-                                        next, prefetch);
+                                        next);
                       return next;
                     });
   if (spec.inputs % kUnroll != 0)
     sums = b.forRange(evenEnd, kEnd, 1, sums,
                       [&](Value k, ValueRange carried) {
-                        return emitStep(count, vectors, column, k, carried,
-                                        false);
+                        return emitStep(count, vectors, column, k, carried);
                       });
 
   for (int64_t r = 0; r < count; ++r)
@@ -233,7 +226,7 @@ void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column,
 /// sums + x[rows, k] * W[k, columns].
 SmallVector<Value> LinearEmitter::emitStep(int64_t count, int64_t vectors,
                                            Value column, Value k,
-                                           ValueRange sums, bool prefetch) {
+                                           ValueRange sums) {
   SmallVector<Value> weights;
   for (int64_t n = 0; n < vectors; ++n)
     weights.push_back(b.load(w, {panel, k, b.add(column, n * lanes)}));
@@ -245,10 +238,6 @@ SmallVector<Value> LinearEmitter::emitStep(int64_t count, int64_t vectors,
   }
   return next;
 }
-
-/// The lines that the epilogue reads travel while k runs. Without a tensor to
-/// read, the stores alone do not wait for anything.
-void LinearEmitter::prefetchOutput() {}
 
 Value LinearEmitter::loadExtra(size_t number, Value row, Value column,
                                Value mask) {

@@ -21,6 +21,7 @@
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Support/Error.h"
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -87,18 +88,21 @@ double measurePeak(const CpuTarget &target);
 /// GB/s of one thread that reads `bytes` once.
 double measureStream(const char *data, size_t bytes);
 
-/// The median seconds of `call`, which is repeated for `span` seconds and at
-/// least five times.
-template <typename Call> double measure(Call call, double span = 0.15) {
+struct Timing {
+  double median, bestDecile;
+};
+
+/// Seconds of `call`, which is repeated for `span` seconds and at least five
+/// times.
+template <typename Call> Timing measure(Call call, double span = 0.15) {
   std::vector<double> times;
   for (double end = seconds() + span; seconds() < end || times.size() < 5;) {
     double start = seconds();
     call();
     times.push_back(seconds() - start);
   }
-  std::nth_element(times.begin(), times.begin() + times.size() / 2,
-                   times.end());
-  return times[times.size() / 2];
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times[times.size() / 10]};
 }
 
 } // namespace lathe::test

@@ -112,6 +112,15 @@ static void buildRegion(Region &region, MLIRContext *context,
   func::ReturnOp::create(b, loc, value);
 }
 
+/// The letters that stand for an extra operand, in the order of the operands.
+static std::string extraLetters() {
+  std::string result;
+  for (char letter : letters)
+    if (StringRef("ripvs").contains(letter))
+      result += letter;
+  return result;
+}
+
 static double applyEpilogue(double value, ArrayRef<double> extras) {
   for (char letter : letters) {
     switch (letter) {
@@ -161,7 +170,7 @@ struct Operands {
                           : kind == ExtraKind::Row  ? spec.outputs
                                                     : 1);
       extras.back().fill(100 + number);
-      bool inPlace = kind == ExtraKind::Tensor && has('i');
+      bool inPlace = extraLetters()[number] == 'i';
       if (inPlace)
         std::copy(extras.back().begin(), extras.back().end(), y.begin());
       args.push_back(inPlace ? y.data() : extras.back().data());
@@ -264,14 +273,16 @@ static void time(const LinearSpec &spec, EntryFn entry, Buffer &w,
                   : measurePeak(target);
     };
     double before = limit();
-    double time = measure(call, cold ? 0.3 : 0.15);
+    Timing time = measure(call, cold ? 0.3 : 0.15);
     double after = limit();
     double best = std::max(before, after);
-    double rate = cold ? w.size() * 4 / time * 1e-9
-                       : 2.0 * rows * spec.inputs * spec.outputs / time * 1e-9;
+    double work = cold ? w.size() * 4e-9
+                       : 2e-9 * rows * spec.inputs * spec.outputs;
     llvm::outs() << llvm::format(
-        "M=%-4d %9.1f us  %6.1f %s = %5.1f %% of %.1f\n", int(rows),
-        time * 1e6, rate, cold ? "GB/s" : "GFLOP/s", 100 * rate / best, best);
+        "M=%-4d %9.1f us  %6.1f %s = %5.1f %% of %.1f (best decile %.1f %%)\n",
+        int(rows), time.median * 1e6, work / time.median,
+        cold ? "GB/s" : "GFLOP/s", 100 * work / time.median / best, best,
+        100 * work / time.bestDecile / best);
     llvm::outs().flush();
   }
 }
