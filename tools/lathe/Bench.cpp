@@ -92,7 +92,7 @@ llvm::Error cli::runBench() {
   auto run = Runner::create(*loaded, *entry);
   if (!run)
     return run.takeError();
-  if (llvm::Error error = (*run)->bindSynthetic(contextOption))
+  if (llvm::Error error = (*run)->bindSample(contextOption))
     return error;
 
   rt::Session &session = (*run)->session();
@@ -124,7 +124,7 @@ llvm::Error cli::runBench() {
   double peak = measurePeaks(threads).gflops;
   double weights = loaded->program->manifest().weights.bytes / 1e6;
   if (options.json) {
-    printJson({{"entry", *entry},
+    printJson(llvm::json::Object{{"entry", *entry},
                {"threads", threads},
                {"iters", iters},
                {"median_ms", median},

@@ -102,7 +102,7 @@ static llvm::Error report(const std::vector<Difference> &differences,
                                   {"max_rel", difference.maxRel},
                                   {"cosine", difference.cosine},
                                   {"within", difference.within}});
-    printJson({{key, std::move(rows)}});
+    printJson(llvm::json::Object{{key, std::move(rows)}});
   } else {
     llvm::outs() << llvm::formatv("{0,-32} {1,12} {2,12} {3,12}\n", "name",
                                   "max abs", "max rel", "cosine");

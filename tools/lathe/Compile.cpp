@@ -50,7 +50,7 @@ llvm::Error cli::runCompile() {
                        std::chrono::steady_clock::now() - start)
                        .count();
   if (options.json) {
-    printJson({{"compile_s", seconds},
+    printJson(llvm::json::Object{{"compile_s", seconds},
                {"bytes", int64_t(*bytes)},
                {"stages", stages},
                {"functions", functions}});

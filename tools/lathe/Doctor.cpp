@@ -56,7 +56,7 @@ llvm::Error cli::runDoctor() {
     json::Array levelArray;
     for (const std::string &level : levels)
       levelArray.push_back(level);
-    printJson({{"lathe", LATHE_VERSION},
+    printJson(llvm::json::Object{{"lathe", LATHE_VERSION},
                {"llvm", LLVM_VERSION_STRING},
                {"cpu", cpu},
                {"cores", cores},
