@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Command.h"
+#include "lathe/Driver/Recipe.h"
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -47,6 +48,10 @@ static cl::opt<std::string, true> pipelineOption(
     "pipeline", cl::value_desc("PASS{options},..."),
     cl::desc("Passes applied to the model first"),
     cl::location(options.pipeline), EVERY_COMMAND);
+static cl::opt<std::string, true>
+    recipeOption("recipe", cl::value_desc("F.yaml"),
+                 cl::desc("A recipe file instead of --pipeline"),
+                 cl::location(options.recipe), EVERY_COMMAND);
 static cl::opt<std::string, true>
     cpuOption("mcpu", cl::value_desc("native|avx512|avx2|scalar"),
               cl::desc("CPU level to compile for"), cl::location(options.cpu),
@@ -132,9 +137,9 @@ llvm::Expected<rt::DimValues> cli::dimValues(const rt::Entry &entry) {
 llvm::Expected<Model> cli::loadModel() {
   Model model;
   if (llvm::sys::fs::is_directory(options.model)) {
-    if (!options.pipeline.empty())
+    if (!options.pipeline.empty() || !options.recipe.empty())
       return llvm::createStringError(
-          options.model + ": --pipeline needs a model file; this is compiled");
+          options.model + ": passes need a model file; this is compiled");
     model.folder = options.model;
     return model;
   }
@@ -142,6 +147,15 @@ llvm::Expected<Model> cli::loadModel() {
   LoadOptions load;
   load.externalDataRoot = options.externalDataRoot;
   load.pipeline = options.pipeline;
+  if (!options.recipe.empty()) {
+    if (!options.pipeline.empty())
+      return llvm::createStringError("--pipeline and --recipe exclude each "
+                                     "other");
+    auto pipeline = readRecipe(options.recipe);
+    if (!pipeline)
+      return pipeline.takeError();
+    load.pipeline = std::move(*pipeline);
+  }
   auto module = lathe::loadModel(*model.context, options.model, load);
   if (!module)
     return module.takeError();
