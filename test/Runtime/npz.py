@@ -16,12 +16,12 @@
 # BAD: b-big.npz: array 'x.npy': shape [576460752303423488] is too large for memory
 # BAD: c-bzip2.npz: member 'x.npy': compression method 12
 # BAD: d-folder: has no files input_0.pb
-# BAD: e-short: {{.*}}input_0.pb: has 8 elements or bytes of data where its shape needs 12
-# BAD: f-huge: {{.*}}input_0.pb: its shape [1099511627776] needs more data
-# BAD: g-cut: {{.*}}input_0.pb: is not a serialized TensorProto, or is cut off
-# BAD: h-negative: {{.*}}input_0.pb: negative dim
-# BAD: i-external: {{.*}}input_0.pb: keeps its data in another file
-# BAD: j-string: {{.*}}input_0.pb: has the element type 8
+# BAD: e-short/input_0.pb: has 8 elements or bytes of data where its shape needs 12
+# BAD: f-huge/input_0.pb: its shape [1099511627776] needs more data
+# BAD: g-cut/input_0.pb: is not a serialized TensorProto, or is cut off
+# BAD: h-negative/input_0.pb: negative dim
+# BAD: i-external/input_0.pb: keeps its data in another file
+# BAD: j-string/input_0.pb: has the element type 8
 # BAD: k-text.npz: is not a zip file
 # BAD: l-twice.npz: array 'x.npy': is there twice
 # BAD: m-short.npz: array 'x.npy': has 8 bytes, but its shape needs 24
