@@ -34,6 +34,15 @@ void lathe::rt::fillPositions(const TensorView &tensor, int64_t first) {
     storeNumber(tensor.dtype, tensor.data, i, first + i % length);
 }
 
+void lathe::rt::nameTestInputs(const Entry &entry, TensorMap &inputs) {
+  for (size_t i = 0; i < entry.inputs.size(); ++i) {
+    const std::string &name = entry.inputs[i].name;
+    auto found = inputs.tensors.find("input_" + std::to_string(i));
+    if (found != inputs.tensors.end() && !inputs.find(name))
+      inputs.tensors.emplace(name, found->second);
+  }
+}
+
 namespace {
 class Completer {
 public:

@@ -44,6 +44,10 @@ struct InputOptions {
 Status completeInputs(const Entry &entry, const InputOptions &options,
                       TensorMap &inputs, std::vector<std::string> &notes);
 
+/// Gives tensors of ONNX test files that have no name of an input ("input_2")
+/// the name of the input at their place.
+void nameTestInputs(const Entry &entry, TensorMap &inputs);
+
 /// What an input is by its name, for whoever makes inputs.
 enum class InputKind { Past, AttentionMask, PositionIds, TokenTypeIds, Other };
 InputKind inputKind(const std::string &name);
