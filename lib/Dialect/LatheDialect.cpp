@@ -105,7 +105,7 @@ static LogicalResult verifyDims(Operation *op, Type type, Attribute value) {
       shaped.getRank() != static_cast<int64_t>(dims.size()))
     return op->emitOpError("'lathe.dims' must have one entry per dim of ")
            << type;
-  for (auto [dim, extent] : llvm::zip(dims, tensor.getShape()))
+  for (auto [dim, extent] : llvm::zip(dims, shaped.getShape()))
     if (failed(verifyExtent([&] { return op->emitOpError(); },
                             cast<StringAttr>(dim).getValue(), extent)))
       return failure();
