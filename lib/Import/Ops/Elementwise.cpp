@@ -29,7 +29,7 @@ static constexpr OpRow kRows[] = {
      likeFirst},
     {"Dropout", 10, "data:T{float}", "output:T, mask?:bool", "ratio:float=0.5",
      likeFirst},
-    {"Dropout", 12, "data:T{float}, ratio?:T1{float}, training_mode?:bool",
+    {"Dropout", 12, "data:T{any}, ratio?:T1{any}, training_mode?:bool",
      "output:T, mask?:bool", "seed:int", likeFirst},
     {"Erf", 9, "input:T{num}", "output:T", "", likeFirst},
     {"Exp", 6, "input:T{float}", "output:T", "", likeFirst},

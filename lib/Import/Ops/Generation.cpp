@@ -81,6 +81,7 @@ static void nonZeroShape(const NodeInfo &node, shape::Results results) {
 static constexpr OpRow kRows[] = {
     // The importer turns Constant into a constant; its row checks attributes.
     {"Constant", 1, "", "output:@value", "value:tensor!"},
+    {"Constant", 11, "", "output:@value", "value:tensor"},
     {"Constant", 12, "", "output:@value",
      "value:tensor, value_float:float, value_floats:floats, value_int:int, "
      "value_ints:ints"},
