@@ -22,13 +22,14 @@
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Support/Error.h"
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <vector>
 
 namespace lathe::test {
 
 /// `entry(ctx, args, dims)`: args[i] points at the data of the kernel's
-/// argument i (or at the scalar), dims holds the dynamic sizes and then strides
+/// argument i (or at the scalar, an i64 for an index), dims holds the dynamic sizes and then strides
 /// of each memref argument, one after another in the order of the arguments.
 using EntryFn = void (*)(lathe_ctx *, void *const *args, const int64_t *dims);
 
@@ -54,6 +55,8 @@ struct Pool {
   explicit Pool(int threads);
   lathe_ctx ctx;
   int threads;
+  /// The last code that a kernel gave to `fail`; 0 if none did.
+  std::atomic<int64_t> failure{0};
 };
 
 /// f32 values whose last byte touches an unreadable page; the page before the
