@@ -29,8 +29,9 @@
 namespace lathe::test {
 
 /// `entry(ctx, args, dims)`: args[i] points at the data of the kernel's
-/// argument i (or at the scalar, an i64 for an index), dims holds the dynamic sizes and then strides
-/// of each memref argument, one after another in the order of the arguments.
+/// argument i (or at the scalar, an i64 for an index), dims holds the dynamic
+/// sizes and then strides of each memref argument, one after another in the
+/// order of the arguments.
 using EntryFn = void (*)(lathe_ctx *, void *const *args, const int64_t *dims);
 
 /// Adds the public function `entry` that calls `kernel`.
@@ -97,7 +98,8 @@ struct Timing {
 
 /// Seconds of `call`, which is repeated for `span` seconds and at least five
 /// times.
-template <typename Call> Timing measure(Call call, double span = 0.15) {
+template <typename Call>
+Timing measure(Call call, double span = 0.15) {
   std::vector<double> times;
   for (double end = seconds() + span; seconds() < end || times.size() < 5;) {
     double start = seconds();
