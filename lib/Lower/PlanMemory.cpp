@@ -134,8 +134,8 @@ void Planner::assignSlots() {
   std::vector<Buffer *> order;
   for (Buffer &buffer : buffers)
     order.push_back(&buffer);
-  llvm::stable_sort(order, [](const Buffer *a, const Buffer *b) {
-    return a->first < b->first;
+  llvm::sort(order, [](const Buffer *a, const Buffer *b) {
+    return std::make_pair(a->first, a) < std::make_pair(b->first, b);
   });
   for (Buffer *buffer : order) {
     // A free slot of the same size costs nothing; any other free one costs

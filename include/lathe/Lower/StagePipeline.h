@@ -14,16 +14,15 @@
 #define LATHE_LOWER_STAGEPIPELINE_H
 
 #include "lathe/Codegen/CPU/CpuTarget.h"
+#include "lathe/Codegen/CPU/KernelBuilder.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include <memory>
 
 namespace lathe {
 
-/// Attributes of a lowered stage's arguments.
+/// Attributes of a lowered stage's arguments, beside `kCtxAttr`.
 /// @{
-/// The context pointer.
-inline constexpr llvm::StringLiteral kCtxAttr = "lathe.ctx";
 /// An index argument that is the named dim.
 inline constexpr llvm::StringLiteral kDimAttr = "lathe.dim";
 /// Number of an activation argument, as the ABI counts.

@@ -14,6 +14,7 @@
 #ifndef LATHE_LOWER_WEIGHTPACKING_H
 #define LATHE_LOWER_WEIGHTPACKING_H
 
+#include "lathe/Codegen/CPU/EmitLinear.h"
 #include "lathe/Dialect/Lathe.h"
 #include "llvm/Support/Error.h"
 #include <string>
@@ -31,9 +32,6 @@ enum class PartLayout {
   /// A constant's bytes as they are.
   Raw,
 };
-
-/// Columns of a panel.
-constexpr int64_t kPanelColumns = 64;
 
 /// What a part is made of.
 struct PartSource {
