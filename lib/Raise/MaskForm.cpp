@@ -13,6 +13,7 @@
 using namespace lathe;
 using llvm::ArrayRef;
 using llvm::SmallVector;
+using llvm::SmallVectorImpl;
 using llvm::StringRef;
 
 //===----------------------------------------------------------------------===//

@@ -81,7 +81,7 @@ static StringRef kindName(ValueInfo::FormKind kind) {
 }
 
 namespace {
-struct PrintIndexExprs : public impl::PrintIndexExprsBase<PrintIndexExprs> {
+struct PrintIndexExprs : public lathe::impl::PrintIndexExprsBase<PrintIndexExprs> {
   using PrintIndexExprsBase::PrintIndexExprsBase;
   void runOnOperation() override;
 

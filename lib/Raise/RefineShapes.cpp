@@ -59,7 +59,7 @@ static ArrayAttr dimsAttr(Builder &builder, ArrayRef<Poly> shape,
 }
 
 namespace {
-struct RefineShapes : public impl::RefineShapesBase<RefineShapes> {
+struct RefineShapes : public lathe::impl::RefineShapesBase<RefineShapes> {
   void runOnOperation() override;
 
 private:
