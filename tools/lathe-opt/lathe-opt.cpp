@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lathe/Codegen/CPU/Passes.h"
+#include "lathe/Codegen/CPU/Pipeline.h"
 #include "lathe/Dialect/Lathe.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -16,6 +18,8 @@ int main(int argc, char **argv) {
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
   mlir::registerAllPasses();
+  lathe::registerLatheCodegenCPUPasses();
+  lathe::registerCpuPipelines();
   registry.insert<lathe::LatheDialect>();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "Lathe optimizer\n", registry));

@@ -1,7 +1,8 @@
-//===- Evaluate.h - values of index expressions ------------------*- C++ -*-===//
+//===- Evaluate.h - values of index expressions ------------------*- C++
+//-*-===//
 //
-// Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Part of the Lathe project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 

@@ -1,7 +1,8 @@
-//===- IndexExpr.h - closed forms over coordinates and dims ------*- C++ -*-===//
+//===- IndexExpr.h - closed forms over coordinates and dims ------*- C++
+//-*-===//
 //
-// Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Part of the Lathe project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 //
@@ -436,12 +437,14 @@ private:
   Poly atomPoly(Atom atom);
   Pred uniquePred(PredKind kind, Poly poly, llvm::ArrayRef<Pred> operands);
   Pred junction(PredKind kind, llvm::ArrayRef<Pred> preds);
+  Poly addTerms(Poly p, Poly q);
   Poly recombine(Poly p);
-  bool divide(Poly p, Poly q, Extents extents, Poly &quotient,
-              Poly &remainder);
-  Poly boundOf(Poly p, Extents extents, bool upper);
+  bool divide(Poly p, Poly q, Extents extents, Poly &quotient, Poly &remainder);
+  Poly boundOf(const Term &term, Extents extents, bool upper);
   Poly boundOf(Atom atom, Extents extents, bool upper);
-  bool isNonNegativeShape(Poly p, Extents extents);
+  Poly extremeBound(llvm::ArrayRef<Poly> operands, Extents extents, bool upper,
+                    bool largest);
+  Pred openSelect(Poly p, llvm::function_ref<Pred(Poly)> fn);
   Poly extremum(AtomKind kind, Poly p, Poly q, Extents extents);
   Poly foldWrap(Pred cond, Poly a, Poly b, Extents extents);
 
@@ -520,7 +523,9 @@ Poly operator-(Poly p);
 namespace llvm {
 template <typename Handle>
 struct IndexExprHandleInfo {
-  static Handle getEmptyKey() { return make(DenseMapInfo<void *>::getEmptyKey()); }
+  static Handle getEmptyKey() {
+    return make(DenseMapInfo<void *>::getEmptyKey());
+  }
   static Handle getTombstoneKey() {
     return make(DenseMapInfo<void *>::getTombstoneKey());
   }

@@ -36,10 +36,9 @@ func::FuncOp lathe::createKernel(ModuleOp module, StringRef name,
 
 Value lathe::buildMemRef(OpBuilder &builder, Location loc, Value ptr,
                          MemRefType type, ValueRange sizes,
-                         ValueRange strides) {
+                         ValueRange strides, Value offset) {
   int64_t rank = type.getRank();
-  auto [staticStrides, offset] = type.getStridesAndOffset();
-  assert(!ShapedType::isDynamic(offset) && "dynamic offset");
+  auto [staticStrides, staticOffset] = type.getStridesAndOffset();
 
   auto i64 = builder.getI64Type();
   auto constant = [&](int64_t value) -> Value {
@@ -53,6 +52,7 @@ Value lathe::buildMemRef(OpBuilder &builder, Location loc, Value ptr,
     dynamic = dynamic.drop_front();
     return arith::IndexCastOp::create(builder, loc, i64, value);
   };
+  ValueRange offsets = offset ? ValueRange(offset) : ValueRange();
 
   SmallVector<Type> fields = {ptr.getType(), ptr.getType(), i64};
   if (rank > 0)
@@ -66,7 +66,7 @@ Value lathe::buildMemRef(OpBuilder &builder, Location loc, Value ptr,
   };
   insert(ptr, {0});
   insert(ptr, {1});
-  insert(constant(offset), {2});
+  insert(pick(staticOffset, offsets), {2});
   for (int64_t i = 0; i < rank; ++i)
     insert(pick(type.getDimSize(i), sizes), {3, i});
 

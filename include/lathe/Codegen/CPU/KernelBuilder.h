@@ -42,12 +42,14 @@ mlir::func::FuncOp createKernel(mlir::ModuleOp module, llvm::StringRef name,
                                 mlir::Location loc);
 
 /// `ptr` as a memref of type `type`. `sizes` holds one value of type index per
-/// dynamic dim, `strides` one per dynamic stride; a dynamic offset is not
-/// supported. The result is an unrealized cast of a descriptor, which the
-/// lowering to LLVM folds away.
+/// dynamic dim, `strides` one per dynamic stride (none for an identity layout,
+/// where they follow from the sizes), `offset` is the dynamic offset if the type
+/// has one. The result is an unrealized cast of a descriptor, which the lowering
+/// to LLVM folds away.
 mlir::Value buildMemRef(mlir::OpBuilder &builder, mlir::Location loc,
                         mlir::Value ptr, mlir::MemRefType type,
-                        mlir::ValueRange sizes, mlir::ValueRange strides = {});
+                        mlir::ValueRange sizes, mlir::ValueRange strides = {},
+                        mlir::Value offset = {});
 
 /// The address of element 0 of `memref` (its offset included) as `!llvm.ptr`.
 mlir::Value getPointer(mlir::OpBuilder &builder, mlir::Location loc,

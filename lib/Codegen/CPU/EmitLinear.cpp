@@ -1,0 +1,342 @@
+//===- EmitLinear.cpp - matrix products with their epilogue ---------------===//
+//
+// Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A unit of parallel work is one panel of 64 columns times one block of rows.
+// Inside, tiles of up to six rows keep their sums in registers while k runs; a
+// machine with narrower registers takes a tile in several passes over
+// sub-panels. Finished tiles go to a small buffer on the stack, from which the
+// epilogue reads, so its code exists once and not once per tile height.
+//
+//===----------------------------------------------------------------------===//
+
+#include "lathe/Codegen/CPU/EmitLinear.h"
+#include "lathe/Codegen/CPU/VectorizeRegion.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace lathe;
+
+namespace {
+
+/// Rows of a register tile. Six rows by 64 columns fill 24 registers of
+/// AVX-512, six by 16 fill 12 of AVX2's.
+constexpr int64_t kTileRows = 6;
+/// Rows of a unit of work: enough to pay for a dispatch, few enough to share.
+constexpr int64_t kBlockRows = 96;
+/// A panel with more rows than kLongK is summed in blocks near kBlockK rows,
+/// which the second-level cache holds.
+constexpr int64_t kLongK = 1536;
+constexpr int64_t kBlockK = 768;
+/// Steps of k in one turn of the inner loop.
+constexpr int64_t kUnroll = 2;
+/// Bytes of weights that are worth a thread of their own.
+constexpr int64_t kGrainBytes = 64 << 10;
+
+class LinearEmitter {
+public:
+  LinearEmitter(func::FuncOp func, const LinearSpec &spec,
+                const CpuTarget &target);
+  LogicalResult emit();
+
+private:
+  int64_t getTileColumns(int64_t rows) const;
+  void emitUnit(Value panel, Value block);
+  void emitTile(int64_t rows);
+  void emitPass(int64_t rows, int64_t columns, Value column);
+  SmallVector<Value> emitStep(int64_t rows, int64_t vectors, Value column,
+                              Value k, ValueRange sums);
+  void emitEpilogue(int64_t columns);
+  Value loadExtra(size_t number, Value row, Value column, Value mask);
+
+  const LinearSpec &spec;
+  KernelBuilder b;
+  int64_t lanes;
+
+  // The function's arguments.
+  Value x, w, bias, y;
+  SmallVector<Value> extras;
+
+  // Where the emitter stands.
+  Value panel;               // number of the panel
+  Value column0;             // its first column
+  Value rowEnd, row0, rows;  // end of the block; first row and rows of the tile
+  Value tileRow;             // first row of the tile in `partial`
+  Value kBegin, kEnd;        // the block of k
+  Value firstBlock;          // i1; null if there is only one block
+  Value partial;             // sums on their way to the epilogue
+  LogicalResult status = success();
+};
+
+} // namespace
+
+LinearEmitter::LinearEmitter(func::FuncOp func, const LinearSpec &spec,
+                             const CpuTarget &target)
+    : spec(spec), b(func, target), lanes(target.lanes) {
+  auto arguments = ArrayRef<BlockArgument>(func.getArguments()).drop_front();
+  auto next = [&] {
+    Value value = arguments.front();
+    arguments = arguments.drop_front();
+    return value;
+  };
+  x = next();
+  w = next();
+  if (spec.bias)
+    bias = next();
+  for (size_t i = 0; i < spec.extras.size(); ++i)
+    extras.push_back(next());
+  y = next();
+}
+
+/// Columns of a pass: as many as leave registers for the weights and x.
+int64_t LinearEmitter::getTileColumns(int64_t rows) const {
+  int64_t sums = b.getTarget().registers * 3 / 4;
+  int64_t columns = kPanelColumns;
+  while (rows * columns / lanes > sums)
+    columns /= 2;
+  return columns;
+}
+
+LogicalResult LinearEmitter::emit() {
+  Value blocks = b.divCeil(b.dim(y, 0), kBlockRows);
+  int64_t panelBytes = spec.inputs * kPanelColumns * sizeof(float);
+  int64_t grain = std::max<int64_t>(1, kGrainBytes / panelBytes);
+  b.forall({b.index(spec.getPanels()), blocks}, grain, [&](ValueRange unit) {
+    emitUnit(unit[0], unit[1]);
+  });
+  b.finish();
+  return status;
+}
+
+void LinearEmitter::emitUnit(Value panelNumber, Value block) {
+  panel = panelNumber;
+  column0 = b.mul(panel, kPanelColumns);
+  Value begin = b.mul(block, kBlockRows);
+  rowEnd = b.minIndex(b.add(begin, kBlockRows), b.dim(y, 0));
+
+  int64_t blocks =
+      spec.inputs > kLongK ? llvm::divideCeil(spec.inputs, kBlockK) : 1;
+  partial = b.stack({blocks > 1 ? kBlockRows : kTileRows, kPanelColumns});
+  auto tiles = [&](Value last) {
+    b.forRange(begin, rowEnd, kTileRows, [&](Value row) {
+      row0 = row;
+      rows = b.minIndex(b.sub(rowEnd, row), b.index(kTileRows));
+      tileRow = blocks > 1 ? b.sub(row, begin) : b.index(0);
+      b.switchOf(rows, 1, kTileRows,
+                 [&](int64_t count) { emitTile(count); });
+      auto epilogue = [&] { emitEpilogue(kPanelColumns); };
+      if (last)
+        b.ifThen(last, epilogue);
+      else
+        epilogue();
+    });
+  };
+  if (blocks == 1) {
+    kBegin = b.index(0);
+    kEnd = b.index(spec.inputs);
+    tiles({});
+    return;
+  }
+  int64_t size = llvm::alignTo(llvm::divideCeil(spec.inputs, blocks), 8);
+  b.forRange(b.index(0), b.index(spec.inputs), size, [&](Value k) {
+    kBegin = k;
+    kEnd = b.minIndex(b.add(k, size), b.index(spec.inputs));
+    auto is = [&](Value value, int64_t number) {
+      return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, value,
+                                   b.index(number));
+    };
+    firstBlock = is(k, 0);
+    tiles(is(kEnd, spec.inputs));
+  });
+}
+
+/// One tile of `count` rows, pass by pass over its columns.
+void LinearEmitter::emitTile(int64_t count) {
+  int64_t columns = getTileColumns(count);
+  if (columns == kPanelColumns)
+    return emitPass(count, columns, b.index(0));
+  Value end = b.index(kPanelColumns);
+  if (spec.outputs % kPanelColumns != 0)
+    end = b.minIndex(end, b.sub(b.index(spec.outputs), column0));
+  b.forRange(b.index(0), end, columns, [&](Value column) {
+    emitPass(count, columns, column);
+  });
+}
+
+void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
+  int64_t vectors = columns / lanes;
+  SmallVector<Value> sums;
+  auto start = [&]() {
+    SmallVector<Value> values;
+    for (int64_t n = 0; n < vectors; ++n)
+      values.push_back(
+          bias ? b.load(bias, {b.add(column0, b.add(column, n * lanes))})
+               : b.splat(0.0));
+    SmallVector<Value> all;
+    for (int64_t r = 0; r < count; ++r)
+      llvm::append_range(all, values);
+    return all;
+  };
+  auto at = [&](int64_t r, int64_t n) {
+    return SmallVector<Value>{b.add(tileRow, r), b.add(column, n * lanes)};
+  };
+  if (!firstBlock) {
+    sums = start();
+  } else {
+    SmallVector<Type> types(count * vectors, b.getVectorType());
+    auto branch = scf::IfOp::create(b, types, firstBlock, true, true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&branch.getThenRegion().front());
+    scf::YieldOp::create(b, start());
+    b.setInsertionPointToStart(&branch.getElseRegion().front());
+    SmallVector<Value> stored;
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t n = 0; n < vectors; ++n)
+        stored.push_back(b.load(partial, at(r, n)));
+    scf::YieldOp::create(b, stored);
+    sums = branch.getResults();
+  }
+
+  Value evenEnd = kEnd;
+  if (spec.inputs % kUnroll != 0)
+    evenEnd = b.sub(kEnd, b.rem(b.sub(kEnd, kBegin), kUnroll));
+  sums = b.forRange(kBegin, evenEnd, kUnroll, sums,
+                    [&](Value k, ValueRange carried) {
+                      SmallVector<Value> next(carried);
+                      for (int64_t step = 0; step < kUnroll; ++step)
+                        next = emitStep(count, vectors, column, b.add(k, step),
+                                        next);
+                      return next;
+                    });
+  if (spec.inputs % kUnroll != 0)
+    sums = b.forRange(evenEnd, kEnd, 1, sums,
+                      [&](Value k, ValueRange carried) {
+                        return emitStep(count, vectors, column, k, carried);
+                      });
+
+  for (int64_t r = 0; r < count; ++r)
+    for (int64_t n = 0; n < vectors; ++n)
+      b.store(sums[r * vectors + n], partial, at(r, n));
+}
+
+/// sums + x[rows, k] * W[k, columns].
+SmallVector<Value> LinearEmitter::emitStep(int64_t count, int64_t vectors,
+                                           Value column, Value k,
+                                           ValueRange sums) {
+  SmallVector<Value> weights;
+  for (int64_t n = 0; n < vectors; ++n)
+    weights.push_back(b.load(w, {panel, k, b.add(column, n * lanes)}));
+  SmallVector<Value> next;
+  for (int64_t r = 0; r < count; ++r) {
+    Value element = b.broadcast(b.loadScalar(x, {b.add(row0, r), k}));
+    for (int64_t n = 0; n < vectors; ++n)
+      next.push_back(b.fma(element, weights[n], sums[r * vectors + n]));
+  }
+  return next;
+}
+
+Value LinearEmitter::loadExtra(size_t number, Value row, Value column,
+                               Value mask) {
+  switch (spec.extras[number]) {
+  case ExtraKind::Tensor:
+    return b.load(extras[number], {row, column}, mask);
+  case ExtraKind::Row:
+    return b.load(extras[number], {column}, mask);
+  case ExtraKind::Scalar:
+    return b.broadcast(extras[number]);
+  }
+  llvm_unreachable("unknown extra");
+}
+
+/// Takes the tile's `columns` from `partial` to y, row by row.
+void LinearEmitter::emitEpilogue(int64_t columns) {
+  int64_t tail = spec.outputs % kPanelColumns;
+  auto row = [&](Value r, int64_t columns) {
+    Value yRow = b.add(row0, r);
+    for (int64_t n = 0; n < columns; n += lanes) {
+      Value column = b.add(column0, n);
+      Value mask = n + lanes > columns ? b.firstLanes(columns - n) : Value();
+      SmallVector<Value> values;
+      for (size_t i = 0; i < extras.size(); ++i)
+        values.push_back(loadExtra(i, yRow, column, mask));
+      Value sum = b.load(partial, {b.add(tileRow, r), b.index(n)});
+      if (spec.epilogue) {
+        FailureOr<Value> result = spec.epilogue(b, sum, values);
+        if (failed(result)) {
+          status = failure();
+          return;
+        }
+        sum = *result;
+      }
+      b.store(sum, y, {yRow, column}, mask);
+    }
+  };
+  b.forRange(b.index(0), rows, 1, [&](Value r) {
+    if (tail == 0)
+      return row(r, kPanelColumns);
+    Value isTail = arith::CmpIOp::create(
+        b, arith::CmpIPredicate::eq, panel, b.index(spec.getPanels() - 1));
+    auto branch = scf::IfOp::create(b, isTail, /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&branch.getThenRegion().front());
+    row(r, tail);
+    b.setInsertionPointToStart(&branch.getElseRegion().front());
+    row(r, kPanelColumns);
+  });
+}
+
+EpilogueFn lathe::getRegionEpilogue(Region &region) {
+  return [&region](KernelBuilder &b, Value sum,
+                   ValueRange extras) -> FailureOr<Value> {
+    SmallVector<Value> arguments = {sum};
+    llvm::append_range(arguments, extras);
+    auto results = vectorizeScalarRegion(b, region, arguments, b.getLanes());
+    if (failed(results))
+      return failure();
+    return results->front();
+  };
+}
+
+FailureOr<func::FuncOp> lathe::emitLinearKernel(ModuleOp module,
+                                                StringRef name,
+                                                const LinearSpec &spec,
+                                                const CpuTarget &target) {
+  MLIRContext *context = module.getContext();
+  auto f32 = Float32Type::get(context);
+  int64_t stride = spec.xStride ? spec.xStride : spec.inputs;
+  MemRefLayoutAttrInterface layout;
+  if (stride != spec.inputs)
+    layout = StridedLayoutAttr::get(context, 0, {stride, 1});
+  auto rowsOf = [&](int64_t columns) {
+    return MemRefType::get({ShapedType::kDynamic, columns}, f32);
+  };
+
+  SmallVector<Type> types = {
+      MemRefType::get({ShapedType::kDynamic, spec.inputs}, f32, layout),
+      MemRefType::get({spec.getPanels(), spec.inputs, kPanelColumns}, f32)};
+  if (spec.bias)
+    types.push_back(
+        MemRefType::get({spec.getPanels() * kPanelColumns}, f32));
+  for (ExtraKind kind : spec.extras) {
+    switch (kind) {
+    case ExtraKind::Tensor:
+      types.push_back(rowsOf(spec.outputs));
+      break;
+    case ExtraKind::Row:
+      types.push_back(MemRefType::get({spec.outputs}, f32));
+      break;
+    case ExtraKind::Scalar:
+      types.push_back(f32);
+      break;
+    }
+  }
+  types.push_back(rowsOf(spec.outputs));
+  func::FuncOp func = createKernel(module, name, types, module.getLoc());
+  if (failed(LinearEmitter(func, spec, target).emit()))
+    return failure();
+  return func;
+}
