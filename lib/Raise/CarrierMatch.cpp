@@ -372,6 +372,11 @@ bool lathe::isNumber(Value value, double expected) {
 
 std::optional<SmallVector<int64_t>> lathe::getIntegers(Value value) {
   constexpr int64_t kLimit = 1024;
+  while (OnnxOp op = getCarrier(value)) {
+    if (!isReshape(op))
+      break;
+    value = op.getInputs()[0];
+  }
   auto constant = value.getDefiningOp<arith::ConstantOp>();
   auto attr = constant ? dyn_cast<DenseIntElementsAttr>(constant.getValue())
                        : DenseIntElementsAttr();

@@ -217,7 +217,7 @@ PayloadAttr WeightTable::findTransposed(PayloadAttr payload,
       llvm::consumeError(theirs.takeError());
       continue;
     }
-    unsigned width = source.storage.getWidth();
+    unsigned width = source.storage.getIntOrFloatBitWidth();
     bool equal =
         width == 32
             ? isTransposition<uint32_t>(*theirs, *own, rows, columns)

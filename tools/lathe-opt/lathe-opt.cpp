@@ -8,6 +8,8 @@
 #include "lathe/Codegen/CPU/Passes.h"
 #include "lathe/Codegen/CPU/Pipeline.h"
 #include "lathe/Dialect/Lathe.h"
+#include "lathe/Raise/Passes.h"
+#include "lathe/Raise/Pipelines.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
@@ -20,6 +22,8 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   lathe::registerLatheCodegenCPUPasses();
   lathe::registerCpuPipelines();
+  lathe::registerLatheRaisePasses();
+  lathe::registerRaisePipelines();
   registry.insert<lathe::LatheDialect>();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "Lathe optimizer\n", registry));

@@ -114,4 +114,16 @@ def RaiseNorm : Lathe_ModulePass<"lathe-raise-norm"> {
   }];
 }
 
+def SetLevel : Lathe_ModulePass<"lathe-set-level"> {
+  let summary = "Notes how far a model has been taken";
+  let description = [{
+    Before: `module attributes {lathe.level = "imported"}`
+    After: `module attributes {lathe.level = "raised"}`
+  }];
+  let options = [
+    Option<"level", "level", "std::string", /*default=*/"\"raised\"",
+           "imported, raised or structure">
+  ];
+}
+
 #endif // LATHE_RAISE_PASSES_TD
