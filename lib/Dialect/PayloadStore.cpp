@@ -95,15 +95,15 @@ llvm::Expected<llvm::ArrayRef<char>> PayloadStore::read(PayloadAttr blob) {
     return file.takeError();
   uint64_t offset = blob.getOffset(), bytes = blob.getBytes();
   if (offset > file->size() || bytes > file->size() - offset)
-    return fileError(blob.getFile(),
-                     "the slice of " + llvm::Twine(bytes) + " bytes at " +
-                         llvm::Twine(offset) + " lies outside its " +
-                         llvm::Twine(file->size()) + " bytes");
+    return fileError(blob.getFile(), "the slice of " + llvm::Twine(bytes) +
+                                         " bytes at " + llvm::Twine(offset) +
+                                         " lies outside its " +
+                                         llvm::Twine(file->size()) + " bytes");
   return file->slice(offset, bytes);
 }
 
 llvm::Expected<PayloadAttr> PayloadStore::add(mlir::MLIRContext *context,
-                                           llvm::ArrayRef<char> bytes) {
+                                              llvm::ArrayRef<char> bytes) {
   std::string key = hash(bytes);
   llvm::SmallString<128> path(spillFolder());
   llvm::sys::path::append(path, key + ".bin");
@@ -121,8 +121,8 @@ llvm::Expected<PayloadAttr> PayloadStore::add(mlir::MLIRContext *context,
     return fileError(path, error.message());
   int descriptor = -1;
   llvm::SmallString<128> temporary;
-  if (std::error_code error = fs::createUniqueFile(
-          path + ".%%%%%%%%.tmp", descriptor, temporary))
+  if (std::error_code error =
+          fs::createUniqueFile(path + ".%%%%%%%%.tmp", descriptor, temporary))
     return fileError(path, error.message());
   llvm::raw_fd_ostream out(descriptor, /*shouldClose=*/true);
   out.write(bytes.data(), bytes.size());

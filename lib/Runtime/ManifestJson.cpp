@@ -220,7 +220,8 @@ Expr Reader::expr(const Json &json, unsigned depth) {
       return Expr::op(kind->second, std::move(args));
     }
   }
-  fail("not an expression: an integer, a dim's name, or [op, operand…] with op "
+  fail("not an expression: an integer, a dim's name, or [op, operand, ...] "
+       "with op "
        "one of + * fdiv mod min max");
   return Expr();
 }

@@ -314,7 +314,7 @@ Result<TensorMap> lathe::rt::readOnnxTestFolder(const std::string &folder) {
   closedir(dir);
   std::sort(stems.begin(), stems.end());
   if (stems.empty())
-    return Status::error(folder + ": has no files input_0.pb, input_1.pb, …");
+    return Status::error(folder + ": has no files input_0.pb, input_1.pb, ...");
   TensorMap result;
   for (const std::string &stem : stems) {
     std::string path = folder + "/" + stem + ".pb";

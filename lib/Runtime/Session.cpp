@@ -224,14 +224,15 @@ Status Session::checkInputs(const std::vector<TensorView> &inputs,
                          std::to_string(decl->outputs.size()) + " outputs");
   for (size_t i = 0; i < inputs.size(); ++i) {
     const TensorView &input = inputs[i];
-    const std::string name = "input '" + decl->inputs[i].name + "'";
+    // Built only for messages: this path allocates nothing.
+    auto name = [&] { return "input '" + decl->inputs[i].name + "'"; };
     Result<int64_t> bytes = tensorBytes(input.dtype, input.shape, input.rank);
     if (bytes.failed())
-      return bytes.takeStatus().prefixed(name + ": ");
+      return bytes.takeStatus().prefixed(name() + ": ");
     if (!input.data && *bytes != 0)
-      return Status::error(name + " has no data");
+      return Status::error(name() + " has no data");
     if (reinterpret_cast<uintptr_t>(input.data) % dtypeBytes(input.dtype) != 0)
-      return Status::error(name + " is not aligned to its elements");
+      return Status::error(name() + " is not aligned to its elements");
   }
   for (size_t i = 0; i < outputs.size(); ++i)
     if (reinterpret_cast<uintptr_t>(outputs[i]) %

@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// Declares the content-addressed store that resolves `#lathe.blob` (PayloadAttr).
+/// Declares the content-addressed store that resolves `#lathe.blob`
+/// (PayloadAttr).
 ///
 //===----------------------------------------------------------------------===//
 
@@ -46,7 +47,7 @@ public:
   /// Makes `bytes` a payload: returns the blob of an equal one that is known,
   /// or writes a file `<spill folder>/<hash>` and maps it.
   llvm::Expected<PayloadAttr> add(mlir::MLIRContext *context,
-                               llvm::ArrayRef<char> bytes);
+                                  llvm::ArrayRef<char> bytes);
 
   /// Keeps spilled files when the store dies: printed IR may name them.
   void keepSpills() { keep = true; }
