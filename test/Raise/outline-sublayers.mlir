@@ -14,18 +14,18 @@ lathe.weight @d {data = #lathe.blob<"w.bin", 64, 16, "0000000000000005">} : !lat
 // CHECK: lathe.weight @blocks.0.ffn.down {{.*}}0000000000000005
 // CHECK-LABEL: func @pre_norm
 // CHECK: lathe.block <"blocks.0"> {
-// CHECK:   %[[A:.*]] = lathe.sublayer {{ *}}attn <"blocks.0.attn"> residual(%arg0) source(%arg0) args(%arg1) {
+// CHECK:   %[[A:.*]] = lathe.sublayer attn <"blocks.0.attn"> residual(%arg0) source(%arg0) args(%arg1) {
 // CHECK:   ^bb0(%[[S:.*]]: tensor<?x2xf32>, %{{.*}}: tensor<?x?xf32>):
-// CHECK:     lathe.norm {{ *}}rms %[[S]]
+// CHECK:     lathe.norm rms %[[S]]
 // CHECK:     lathe.onnx "Softmax"
 // CHECK:     lathe.yield
-// CHECK:   %[[F:.*]] = lathe.sublayer {{ *}}ffn <"blocks.0.ffn"> residual(%[[A]]) source(%[[A]]) {
+// CHECK:   %[[F:.*]] = lathe.sublayer ffn <"blocks.0.ffn"> residual(%[[A]]) source(%[[A]]) {
 // CHECK:     lathe.linear {{.*}} {site = #lathe.site<"blocks.0.ffn.gate">}
-// CHECK:     lathe.activation {{ *}}silu
+// CHECK:     lathe.activation silu
 // CHECK:     lathe.linear {{.*}} {site = #lathe.site<"blocks.0.ffn.up">}
 // CHECK:     lathe.linear {{.*}} {site = #lathe.site<"blocks.0.ffn.down">}
 // CHECK:   lathe.yield %[[F]]
-// CHECK: lathe.norm {{ *}}rms %{{.*}} {epsilon = {{.*}}, site = #lathe.site<"norm">}
+// CHECK: lathe.norm rms %{{.*}} {epsilon = {{.*}}, site = #lathe.site<"norm">}
 func.func @pre_norm(%x: tensor<?x2xf32>, %mask: tensor<?x?xf32>) -> tensor<?x2xf32> {
   %n = lathe.norm rms %x {epsilon = 1.0e-6 : f32} : (tensor<?x2xf32>) -> tensor<?x2xf32>
   %wq = lathe.use_weight @q : !lathe.weight<2x2xf32, #lathe.dense<f32>>
@@ -61,11 +61,11 @@ lathe.weight @w {data = #lathe.blob<"w.bin", 0, 16, "0000000000000001">} : !lath
 
 // CHECK-LABEL: func @post_norm
 // CHECK: %[[R:.*]]:2 = lathe.block <"blocks.0"> {
-// CHECK:   %[[Y:.*]], %[[E:.*]] = lathe.sublayer {{ *}}ffn <"blocks.0.ffn"> residual(%arg0) source(%arg0) {
+// CHECK:   %[[Y:.*]], %[[E:.*]] = lathe.sublayer ffn <"blocks.0.ffn"> residual(%arg0) source(%arg0) {
 // CHECK:     %[[L:.*]] = lathe.linear
 // CHECK:     lathe.yield %{{.*}}, %[[L]]
 // CHECK:   } post {
-// CHECK:     lathe.norm {{ *}}layer {{.*}}site = #lathe.site<"blocks.0.ffn.post_norm">
+// CHECK:     lathe.norm layer {{.*}}site = #lathe.site<"blocks.0.ffn.post_norm">
 // CHECK: return %[[R]]#{{[01]}}, %[[R]]#{{[01]}}
 func.func @post_norm(%x: tensor<?x2xf32>) -> (tensor<?x2xf32>, tensor<?x2xf32>) {
   %w = lathe.use_weight @w : !lathe.weight<2x2xf32, #lathe.dense<f32>>
@@ -85,13 +85,13 @@ lathe.weight @f {data = #lathe.blob<"w.bin", 16, 16, "0000000000000002">} : !lat
 
 // CHECK-LABEL: func @parallel
 // CHECK: lathe.block <"blocks.0">
-// CHECK:   %[[A:.*]] = lathe.sublayer {{ *}}attn <"blocks.0.attn"> residual(%arg0) source(%arg0)
+// CHECK:   %[[A:.*]] = lathe.sublayer attn <"blocks.0.attn"> residual(%arg0) source(%arg0)
 // CHECK:     lathe.norm
-// CHECK:   lathe.sublayer {{ *}}ffn <"blocks.0.ffn"> residual(%[[A]]) source(%arg0)
+// CHECK:   lathe.sublayer ffn <"blocks.0.ffn"> residual(%[[A]]) source(%arg0)
 // CHECK:     lathe.norm
 // CHECK: lathe.block <"blocks.1">
-// CHECK:   %[[B:.*]] = lathe.sublayer {{ *}}attn <"blocks.1.attn"> residual(%[[X:.*]]) source(%[[X]])
-// CHECK:   lathe.sublayer {{ *}}ffn <"blocks.1.ffn"> residual(%[[B]]) source(%[[X]])
+// CHECK:   %[[B:.*]] = lathe.sublayer attn <"blocks.1.attn"> residual(%[[X:.*]]) source(%[[X]])
+// CHECK:   lathe.sublayer ffn <"blocks.1.ffn"> residual(%[[B]]) source(%[[X]])
 func.func @parallel(%x: tensor<?x2xf32>) -> tensor<?x2xf32> {
   %w = lathe.use_weight @w : !lathe.weight<2x2xf32, #lathe.dense<f32>>
   %f = lathe.use_weight @f : !lathe.weight<2x2xf32, #lathe.dense<f32>>
@@ -120,10 +120,10 @@ lathe.weight @w {data = #lathe.blob<"w.bin", 0, 16, "0000000000000001">} : !lath
 
 // CHECK-LABEL: func @scales
 // CHECK: lathe.onnx "Add"(%arg0, %arg1)
-// CHECK: %[[T:.*]] = lathe.activation {{ *}}tanh
+// CHECK: %[[T:.*]] = lathe.activation tanh
 // CHECK: %[[X:.*]] = lathe.onnx "Add"(%{{.*}}, %[[T]])
 // CHECK: %[[R:.*]] = lathe.onnx "Mul"(%[[X]],
-// CHECK: lathe.sublayer {{ *}}ffn <"blocks.0.ffn"> residual(%[[R]]) source(%[[X]]) {
+// CHECK: lathe.sublayer ffn <"blocks.0.ffn"> residual(%[[R]]) source(%[[X]]) {
 // CHECK:   lathe.linear
 // CHECK:   lathe.onnx "Mul"
 // CHECK-NOT: lathe.sublayer

@@ -3,9 +3,9 @@
 // The decomposition of opset 16 and below. `Sub` is written once.
 
 // CHECK-LABEL: func @layer_norm
-// CHECK: %[[G:.*]] = lathe.use_weight @g : <4xf32, #lathe.dense<f32>>
-// CHECK: %[[B:.*]] = lathe.use_weight @b : <4xf32, #lathe.dense<f32>>
-// CHECK: %[[Y:.*]] = lathe.norm {{ *}}layer %arg0 gamma(%[[G]]) beta(%[[B]]) {epsilon = 9.99999997E-7 : f32}
+// CHECK: %[[G:.*]] = lathe.use_weight @g : !lathe.weight<4xf32, #lathe.dense<f32>>
+// CHECK: %[[B:.*]] = lathe.use_weight @b : !lathe.weight<4xf32, #lathe.dense<f32>>
+// CHECK: %[[Y:.*]] = lathe.norm layer %arg0 gamma(%[[G]]) beta(%[[B]]) {epsilon = 9.99999997E-7 : f32}
 // CHECK: return %[[Y]]
 func.func @layer_norm(%x: tensor<?x?x4xf32>) -> tensor<?x?x4xf32> {
   %g = arith.constant {onnx.from = {outputs = ["g"]}} dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>
@@ -29,7 +29,7 @@ func.func @layer_norm(%x: tensor<?x?x4xf32>) -> tensor<?x?x4xf32> {
 // `Sub` written twice, the square as a product, no gamma and beta.
 
 // CHECK-LABEL: func @twice
-// CHECK-NEXT: %[[Y:.*]] = lathe.norm {{ *}}layer %arg0 {epsilon
+// CHECK-NEXT: %[[Y:.*]] = lathe.norm layer %arg0 {epsilon
 // CHECK-NEXT: return %[[Y]]
 func.func @twice(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {
   %eps = arith.constant dense<1.0e-6> : tensor<1xf32>
@@ -51,7 +51,7 @@ func.func @twice(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {
 
 // CHECK-LABEL: func @rms_reciprocal
 // CHECK: %[[G:.*]] = lathe.use_weight
-// CHECK: lathe.norm {{ *}}rms %arg0 gamma(%[[G]])
+// CHECK: lathe.norm rms %arg0 gamma(%[[G]])
 // CHECK-NOT: lathe.onnx
 func.func @rms_reciprocal(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {
   %w = arith.constant dense<[0.5, 0.25, 0.0, 1.0]> : tensor<4xf32>
@@ -74,8 +74,8 @@ func.func @rms_reciprocal(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {
 // RMS by Div(1, sqrt), and by Pow(-0.5); in float between casts.
 
 // CHECK-LABEL: func @rms_half
-// CHECK: lathe.norm {{ *}}rms %arg0 gamma(%{{.*}}) {{.*}} : (tensor<?x4xf16>, !lathe.weight<4xf16, #lathe.dense<f16>>) -> tensor<?x4xf16>
-// CHECK: lathe.norm {{ *}}rms %arg1 {
+// CHECK: lathe.norm rms %arg0 gamma(%{{.*}}) {{.*}} : (tensor<?x4xf16>, !lathe.weight<4xf16, #lathe.dense<f16>>) -> tensor<?x4xf16>
+// CHECK: lathe.norm rms %arg1 {
 // CHECK-NOT: "Cast"
 func.func @rms_half(%x: tensor<?x4xf16>, %z: tensor<?x4xf32>) -> (tensor<?x4xf16>, tensor<?x4xf32>) {
   %g = arith.constant dense<[0.5, 0.25, 0.0, 1.0]> : tensor<4xf16>
@@ -104,10 +104,10 @@ func.func @rms_half(%x: tensor<?x4xf16>, %z: tensor<?x4xf32>) -> (tensor<?x4xf16
 // -----
 
 // CHECK-LABEL: func @nodes
-// CHECK: lathe.norm {{ *}}layer %arg0 gamma
-// CHECK: lathe.norm {{ *}}rms %arg0 gamma
+// CHECK: lathe.norm layer %arg0 gamma
+// CHECK: lathe.norm rms %arg0 gamma
 // CHECK: %[[SUM:.*]] = lathe.onnx "Add"(%arg0, %arg1)
-// CHECK: %[[N:.*]] = lathe.norm {{ *}}rms %[[SUM]] gamma
+// CHECK: %[[N:.*]] = lathe.norm rms %[[SUM]] gamma
 // CHECK: return %{{.*}}, %{{.*}}, %[[N]], %[[SUM]]
 func.func @nodes(%x: tensor<?x4xf32>, %skip: tensor<?x4xf32>) -> (tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>) {
   %g = arith.constant dense<[0.5, 0.25, 0.0, 1.0]> : tensor<4xf32>
