@@ -9,7 +9,7 @@
 #include "lathe/Driver/ErrorCollector.h"
 #include "lathe/Import/OnnxImporter.h"
 #include "lathe/InitAllDialects.h"
-#include "lathe/Raise/Pipelines.h"
+#include "lathe/Lower/StagePipeline.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -21,10 +21,21 @@ using namespace lathe;
 std::unique_ptr<MLIRContext> lathe::makeContext() {
   DialectRegistry registry;
   registerAllDialects(registry);
+  registerLoweringDialects(registry);
   auto context = std::make_unique<MLIRContext>(
       registry, MLIRContext::Threading::DISABLED);
   context->loadAllAvailableDialects();
   return context;
+}
+
+/// The block of `problems` as an error, without its "error: ".
+static llvm::Error problemError(const Problems &problems) {
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  problems.print(out);
+  StringRef block = StringRef(text).rtrim();
+  block.consume_front("error: ");
+  return llvm::createStringError(block);
 }
 
 static LogicalResult applyPipeline(ModuleOp module, StringRef text,
@@ -45,15 +56,13 @@ lathe::loadModel(MLIRContext &context, StringRef path,
     ImportOptions import;
     if (!options.externalDataRoot.empty())
       import.externalDataRoots.push_back(options.externalDataRoot);
-    auto imported = importOnnx(path, context, import);
-    if (!imported)
-      return imported.takeError();
-    module = std::move(*imported);
+    Problems problems(path);
+    module = importOnnx(path, &context, import, problems);
+    problems.printNotes(llvm::errs());
+    if (!module)
+      return problemError(problems);
     PassManager manager(&context, ModuleOp::getOperationName());
-    if (options.level == Level::Raised)
-      buildRaisePipeline(manager);
-    else if (options.level == Level::Structure)
-      buildStructurePipeline(manager);
+    raisePipeline(manager, options.level);
     if (failed(manager.run(*module)))
       return errors.take((path + ": ").str());
   } else {

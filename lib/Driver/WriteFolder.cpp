@@ -83,9 +83,9 @@ static llvm::Error writeLibrary(CompiledModel &model, llvm::StringRef folder) {
   for (auto &object : model.objects)
     if (llvm::Error error = addObject(object->getBuffer()))
       return error;
-  std::string_view support = rt::stageSupportObject();
-  if (llvm::Error error =
-          addObject(llvm::StringRef(support.data(), support.size())))
+  rt::StageSupportObject support = rt::stageSupportObject();
+  if (llvm::Error error = addObject(llvm::StringRef(
+          reinterpret_cast<const char *>(support.data), support.bytes)))
     return error;
   llvm::SmallString<128> library(folder);
   path::append(library, "model.so");

@@ -16,6 +16,7 @@
 
 #include "lathe/Driver/StageTable.h"
 #include "lathe/Lower/CompileStage.h"
+#include "lathe/Raise/Pipelines.h"
 #include "lathe/Runtime/Program.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -24,11 +25,9 @@
 
 namespace lathe {
 
-/// How far an ONNX file is taken.
-enum class Level { Imported, Raised, Structure };
-
 struct LoadOptions {
-  Level level = Level::Structure;
+  /// How far an ONNX file is taken.
+  ModelLevel level = ModelLevel::Structure;
   /// Folder, beside the model's own, in which external data may lie.
   std::string externalDataRoot;
   /// Passes applied after loading, as `PASS{options},PASS...`.
