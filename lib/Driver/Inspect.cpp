@@ -13,10 +13,10 @@
 #include "lathe/Lower/LoweringRegistry.h"
 #include "lathe/Raise/SymbolicShapes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/Support/raw_ostream.h"
+#include <map>
 
 using namespace mlir;
 using namespace lathe;
@@ -116,8 +116,7 @@ ModelSummary lathe::inspectModel(ModuleOp model,
     summary.params += weight.getWeightType().getNumElements();
     summary.bytes += weightBytes(weight);
   }
-  llvm::MapVector<std::tuple<std::string, std::string, int64_t>,
-                  UnsupportedSummary>
+  std::map<std::tuple<std::string, std::string, int64_t>, UnsupportedSummary>
       unsupported;
   for (auto function : model.getOps<func::FuncOp>()) {
     SymbolicShapes shapes(function);

@@ -52,7 +52,7 @@ lathe::loadInMemory(CompiledModel model, PayloadStore &payloads) {
   if (pages.failed())
     return llvm::createStringError(pages.message());
   memory->weights = std::move(*pages);
-  char *base = static_cast<char *>(memory->weights.data());
+  char *base = reinterpret_cast<char *>(memory->weights.data());
   for (auto [part, decl] : llvm::zip(model.parts, model.manifest.parts))
     if (llvm::Error error =
             packPart(payloads, part.source, part.layout,

@@ -20,7 +20,7 @@ using namespace lathe;
 
 std::unique_ptr<MLIRContext> lathe::makeContext() {
   DialectRegistry registry;
-  registerAllDialects(registry);
+  lathe::registerAllDialects(registry);
   registerLoweringDialects(registry);
   auto context = std::make_unique<MLIRContext>(
       registry, MLIRContext::Threading::DISABLED);
