@@ -32,8 +32,8 @@ static bool collectBranches(Poly form, Pred cond, Number coef,
   if (!total)
     return false;
   if (atom.kind() == AtomKind::Read) {
-    branches.push_back({cond, *total, atom.index(),
-                        SmallVector<Poly, 4>(atom.operands())});
+    branches.push_back(
+        {cond, *total, atom.index(), SmallVector<Poly, 4>(atom.operands())});
     return true;
   }
   if (atom.kind() != AtomKind::Select)
@@ -48,8 +48,8 @@ static bool collectBranches(Poly form, Pred cond, Number coef,
 
 std::optional<SmallVector<ReadBranch>> lathe::readBranches(Poly form) {
   SmallVector<ReadBranch> branches;
-  if (!form || !collectBranches(form, form.getContext().getTrue(), Number(1),
-                                branches))
+  if (!form ||
+      !collectBranches(form, form.getContext().getTrue(), Number(1), branches))
     return std::nullopt;
   bool sameCoef = llvm::all_of(branches, [&](const ReadBranch &branch) {
     return branch.coef == branches[0].coef;
@@ -59,9 +59,10 @@ std::optional<SmallVector<ReadBranch>> lathe::readBranches(Poly form) {
   return branches;
 }
 
-std::optional<SignedPermutation>
-lathe::signedPermutation(Poly x, Poly rotated, unsigned column, int64_t extent,
-                         Extents extents) {
+std::optional<SignedPermutation> lathe::signedPermutation(Poly x, Poly rotated,
+                                                          unsigned column,
+                                                          int64_t extent,
+                                                          Extents extents) {
   if (!x || !rotated || extent <= 0)
     return std::nullopt;
   IndexExprContext &context = x.getContext();
@@ -200,9 +201,8 @@ static bool hasHugeNumber(Poly p) {
     });
   };
   bool found = isHuge(p);
-  walkAtoms(p, [&](Atom atom) {
-    found |= llvm::any_of(atom.operands(), isHuge);
-  });
+  walkAtoms(p,
+            [&](Atom atom) { found |= llvm::any_of(atom.operands(), isHuge); });
   return found;
 }
 
@@ -264,8 +264,8 @@ bool Classifier::classifyDiagonal(Pred pred, MaskConjunct &conjunct) {
     return false;
   Poly shift = coords.keys - coords.rows;
   if (row.isConstant(1) && key.isConstant(-1)) {
-    conjunct.kind = rest == shift ? ConjunctKind::Causal
-                                  : ConjunctKind::RightWindow;
+    conjunct.kind =
+        rest == shift ? ConjunctKind::Causal : ConjunctKind::RightWindow;
     conjunct.offset = rest - shift;
     return true;
   }

@@ -81,7 +81,8 @@ static StringRef kindName(ValueInfo::FormKind kind) {
 }
 
 namespace {
-struct PrintIndexExprs : public lathe::impl::PrintIndexExprsBase<PrintIndexExprs> {
+struct PrintIndexExprs
+    : public lathe::impl::PrintIndexExprsBase<PrintIndexExprs> {
   using PrintIndexExprsBase::PrintIndexExprsBase;
   void runOnOperation() override;
 
@@ -120,9 +121,8 @@ SmallVector<Value> PrintIndexExprs::values(func::FuncOp func) {
         for (Block &block : region)
           llvm::append_range(list, block.getArguments());
   });
-  llvm::erase_if(list, [](Value value) {
-    return !isa<TensorType>(value.getType());
-  });
+  llvm::erase_if(list,
+                 [](Value value) { return !isa<TensorType>(value.getType()); });
   return list;
 }
 
@@ -158,9 +158,8 @@ void PrintIndexExprs::printText(func::FuncOp func,
       os << " nothing known\n";
       continue;
     }
-    os << " "
-       << (info->shape ? toString(ArrayRef<Poly>(*info->shape)) : "[*]") << " "
-       << className(info->elementClass);
+    os << " " << (info->shape ? toString(ArrayRef<Poly>(*info->shape)) : "[*]")
+       << " " << className(info->elementClass);
     if (info->kind == ValueInfo::FormKind::Sequence)
       os << " sequence of " << info->sequence->size();
     else if (info->kind != ValueInfo::FormKind::Leaf &&

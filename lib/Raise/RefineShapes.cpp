@@ -79,9 +79,9 @@ void RefineShapes::refineTypes(const SymbolicShapes &shapes) {
   for (Operation &op : body)
     for (Value result : op.getResults())
       refine(result);
-  getOperation().setType(FunctionType::get(
-      &getContext(), body.getArgumentTypes(),
-      body.getTerminator()->getOperandTypes()));
+  getOperation().setType(
+      FunctionType::get(&getContext(), body.getArgumentTypes(),
+                        body.getTerminator()->getOperandTypes()));
 }
 
 void RefineShapes::nameDims(const SymbolicShapes &shapes) {

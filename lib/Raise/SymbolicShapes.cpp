@@ -126,7 +126,6 @@ ArrayRef<std::string> SymbolicShapes::assumptions() const {
 
 unsigned SymbolicShapes::rounds() const { return impl->engine.rounds; }
 
-ArrayRef<std::pair<std::string, unsigned>>
-SymbolicShapes::unknownOps() const {
+ArrayRef<std::pair<std::string, unsigned>> SymbolicShapes::unknownOps() const {
   return impl->unknownOps;
 }

@@ -40,9 +40,10 @@ struct SignedPermutation {
 /// Compares `rotated` with `x` column by column; `column` is the coordinate
 /// that runs over `extent` columns. Nothing if a column of `rotated` is no
 /// column of `x`.
-std::optional<SignedPermutation>
-signedPermutation(Poly x, Poly rotated, unsigned column, int64_t extent,
-                  Extents extents = {});
+std::optional<SignedPermutation> signedPermutation(Poly x, Poly rotated,
+                                                   unsigned column,
+                                                   int64_t extent,
+                                                   Extents extents = {});
 
 /// half: column c comes from c + d/2 (mod d), minus for c < d/2; interleaved:
 /// from c xor 1, minus for even c. Nothing for any other permutation.
@@ -100,8 +101,8 @@ struct ScoreCoords {
   Poly rows, keys;
 };
 
-/// Classifies the conjuncts of `keep`. `isArgument` says whether a read id is an
-/// argument of the entry. Call after the dims are unified.
+/// Classifies the conjuncts of `keep`. `isArgument` says whether a read id is
+/// an argument of the entry. Call after the dims are unified.
 llvm::SmallVector<MaskConjunct>
 classifyMask(Pred keep, const ScoreCoords &coords,
              llvm::function_ref<bool(unsigned id)> isArgument);

@@ -62,9 +62,9 @@ struct ValueInfo {
 /// A condition over named dims alone, to be tested when an entry is called.
 struct DimCheck {
   enum class Kind : uint8_t {
-    Equal,    // lhs == rhs
+    Equal,     // lhs == rhs
     LessEqual, // lhs <= rhs
-    Divides   // lhs divides rhs
+    Divides    // lhs divides rhs
   };
   Kind kind;
   Poly lhs, rhs;

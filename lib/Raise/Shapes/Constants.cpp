@@ -134,8 +134,8 @@ void ConstantForm::analyse(ValueInfo &info) {
     return;
   info.form = form;
   if (info.kind != ValueInfo::FormKind::List)
-    info.kind = form.isPred() ? ValueInfo::FormKind::Pred
-                              : ValueInfo::FormKind::Poly;
+    info.kind =
+        form.isPred() ? ValueInfo::FormKind::Pred : ValueInfo::FormKind::Poly;
 }
 
 /// start + sum of step_k * i_k, if that is every element: position buffers.
@@ -191,8 +191,7 @@ IndexExpr ConstantForm::triangular() {
     for (int64_t j = 0; j != columns; ++j)
       if (elements.at(i * columns + j) != (j <= i ? low : high))
         return {};
-  Pred below =
-      context.le(context.coord(rank - 1), context.coord(rank - 2));
+  Pred below = context.le(context.coord(rank - 1), context.coord(rank - 2));
   return engine.choose(below, term(low), term(high));
 }
 
@@ -352,8 +351,8 @@ static void transferEyeLike(Node &n) {
     return;
   const SymbolicShape &shape = n.shape(0);
   SmallVector<Poly> index = n.engine.identityIndex(shape);
-  Pred diagonal = n.context.equal(index[1], index[0] + n.op.getInt("k", 0),
-                                  shape);
+  Pred diagonal =
+      n.context.equal(index[1], index[0] + n.op.getInt("k", 0), shape);
   if (n.resultClass() == ElementClass::Boolean)
     return n.setForm(shape, diagonal);
   n.setForm(shape, diagonal ? n.context.toNumber(diagonal) : Poly());

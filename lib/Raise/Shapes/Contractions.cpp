@@ -41,9 +41,8 @@ static OptionalShape matMulShape(Node &n, SymbolicShape a, SymbolicShape b) {
   if (columnVector)
     b.push_back(n.context.one());
   n.engine.equate(a.back(), b[b.size() - 2], n.op);
-  SymbolicShape shape =
-      n.engine.broadcast(ArrayRef<Poly>(a).drop_back(2),
-                         ArrayRef<Poly>(b).drop_back(2), n.op);
+  SymbolicShape shape = n.engine.broadcast(
+      ArrayRef<Poly>(a).drop_back(2), ArrayRef<Poly>(b).drop_back(2), n.op);
   if (!rowVector)
     shape.push_back(a[a.size() - 2]);
   if (!columnVector)

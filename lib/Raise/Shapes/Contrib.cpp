@@ -41,7 +41,8 @@ static void transferPackedAttention(Node &n) {
   IndexExprContext &context = n.context;
   const SymbolicShape &x = n.shape(0);
   Poly values;
-  if (auto sizes = n.op.getInts("qkv_hidden_sizes"); sizes && sizes->size() == 3)
+  if (auto sizes = n.op.getInts("qkv_hidden_sizes");
+      sizes && sizes->size() == 3)
     values = n.engine.dim((*sizes)[2]);
   else
     values = context.fdiv(n.shape(1)[1], n.engine.dim(3));
@@ -107,8 +108,8 @@ static void transferGroupQueryAttention(Node &n) {
   for (unsigned k : {1, 2}) {
     if (k >= n.numResults())
       break;
-    Poly total = n.has(k + 2) ? n.engine.unknownDim(n.op->getResult(k), 2)
-                              : q[1];
+    Poly total =
+        n.has(k + 2) ? n.engine.unknownDim(n.op->getResult(k), 2) : q[1];
     n.setLeaf(SymbolicShape{q[0], n.engine.dim(kvHeads), total, size}, k);
   }
 }

@@ -60,9 +60,8 @@ static std::optional<ValueInfo> mapBinary(Node &n, const ValueInfo &a,
   auto fits = [&](IndexExpr e) { return e && e.isPred() == isBoolean; };
   if (a.rank() <= 1 && b.rank() <= 1) {
     auto left = n.engine.listOf(a), right = n.engine.listOf(b);
-    size_t length = left && right
-                        ? (left->size() == 1 ? right->size() : left->size())
-                        : 0;
+    size_t length =
+        left && right ? (left->size() == 1 ? right->size() : left->size()) : 0;
     if (length != 0 && (left->size() == 1 || left->size() == length) &&
         (right->size() == 1 || right->size() == length)) {
       for (size_t k = 0; k != length; ++k) {
@@ -89,8 +88,8 @@ static std::optional<ValueInfo> mapBinary(Node &n, const ValueInfo &a,
   result.form = fn(left, right, shape);
   if (!fits(result.form))
     return std::nullopt;
-  result.kind = isBoolean ? ValueInfo::FormKind::Pred
-                          : ValueInfo::FormKind::Poly;
+  result.kind =
+      isBoolean ? ValueInfo::FormKind::Pred : ValueInfo::FormKind::Poly;
   return result;
 }
 
@@ -131,8 +130,7 @@ static void transferCast(Node &n) {
   bool linear = from == ElementClass::Float && to == ElementClass::Float;
   auto cast = [&](IndexExpr e, Extents extents) -> IndexExpr {
     if (to == ElementClass::Boolean)
-      return e.isPred() ? e
-                        : IndexExpr(n.context.toBoolean(e.poly(), extents));
+      return e.isPred() ? e : IndexExpr(n.context.toBoolean(e.poly(), extents));
     if (e.isPred())
       return n.context.toNumber(e.pred());
     if (to == ElementClass::Float)
@@ -270,8 +268,8 @@ static void transferPow(Node &n) {
   if (!n.ranked(0) || !n.ranked(1))
     return;
   bool isFloat = n.resultClass() == ElementClass::Float;
-  bool constantSide = n.engine.uniformConstant(n.in(0)) ||
-                      n.engine.uniformConstant(n.in(1));
+  bool constantSide =
+      n.engine.uniformConstant(n.in(0)) || n.engine.uniformConstant(n.in(1));
   mapBinary(n, [&](IndexExpr a, IndexExpr b, Extents) -> IndexExpr {
     Poly p = a.poly(), q = b.poly();
     if (!p || !q || !constantSide)
@@ -445,7 +443,7 @@ static void transferWhere(Node &n) {
     if (conds && as && bs) {
       size_t length = std::max({conds->size(), as->size(), bs->size()});
       auto element = [&](ArrayRef<IndexExpr> list, size_t k) {
-        return list.size() == 1 ? list[0]
+        return list.size() == 1  ? list[0]
                : k < list.size() ? list[k]
                                  : IndexExpr();
       };
@@ -461,10 +459,9 @@ static void transferWhere(Node &n) {
                 n.engine.isIndexy(b) && !llvm::is_contained(*shape, Poly());
   if (!closed)
     return n.setLeaf(shape);
-  n.setForm(*shape,
-            n.engine.choose(n.engine.aligned(cond, *shape).pred(),
-                            n.engine.aligned(a, *shape),
-                            n.engine.aligned(b, *shape), *shape));
+  n.setForm(*shape, n.engine.choose(n.engine.aligned(cond, *shape).pred(),
+                                    n.engine.aligned(a, *shape),
+                                    n.engine.aligned(b, *shape), *shape));
 }
 
 /// x ascending from its first element: sum over the axis up to the coordinate.

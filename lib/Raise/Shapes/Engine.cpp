@@ -32,6 +32,8 @@ ElementClass shapes::classOf(Type type) {
 }
 
 std::string shapes::describe(Operation *op) {
+  if (isa<func::ReturnOp>(op))
+    return "the declared dims of the results";
   std::string name;
   if (auto loc = dyn_cast<NameLoc>(op->getLoc()))
     name = " '" + loc.getName().str() + "'";
@@ -368,14 +370,15 @@ void Node::setLeaf(OptionalShape shape, unsigned k) {
 void Node::setForm(SymbolicShape shape, IndexExpr form, unsigned k) {
   if (k >= numResults())
     return;
-  bool fits = form && form.isPred() == (resultClass(k) == ElementClass::Boolean);
+  bool fits =
+      form && form.isPred() == (resultClass(k) == ElementClass::Boolean);
   if (!fits || llvm::is_contained(shape, Poly()))
     return setLeaf(std::move(shape), k);
   ValueInfo info;
   info.elementClass = resultClass(k);
   info.shape = std::move(shape);
-  info.kind = form.isPred() ? ValueInfo::FormKind::Pred
-                            : ValueInfo::FormKind::Poly;
+  info.kind =
+      form.isPred() ? ValueInfo::FormKind::Pred : ValueInfo::FormKind::Poly;
   info.form = form;
   setInfo(std::move(info), k);
 }

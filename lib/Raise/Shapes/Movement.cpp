@@ -161,10 +161,9 @@ static Poly clampBound(Node &n, Poly bound, Poly extent) {
     return bound + extent;
   if (value && *value == 0)
     return bound;
-  bool isNegative =
-      !value && llvm::all_of(bound.terms(), [](const Term &term) {
-        return term.coef.isNegative();
-      });
+  bool isNegative = !value && llvm::all_of(bound.terms(), [](const Term &term) {
+    return term.coef.isNegative();
+  });
   if (isNegative)
     bound = bound + extent;
   if (!bound || context.isNonNegative(extent - bound))
@@ -239,9 +238,8 @@ static void transferSlice(Node &n) {
   IndexExprContext &context = n.context;
   SymbolicShape shape = *x.shape;
   SmallVector<Poly> index = allCoords(context, x.rank());
-  for (auto [start, end, axis, step] :
-       llvm::zip_equal(bounds->starts, bounds->ends, bounds->axes,
-                       bounds->steps)) {
+  for (auto [start, end, axis, step] : llvm::zip_equal(
+           bounds->starts, bounds->ends, bounds->axes, bounds->steps)) {
     std::optional<unsigned> k = wrapAxis(axis, x.rank());
     if (!k || step == 0)
       return;
@@ -385,8 +383,7 @@ static void transferConcat(Node &n) {
     for (auto [d, extent] : llvm::enumerate(n.shape(k)))
       if (extent.isConstant(1))
         index[d] = context.zero();
-    IndexExpr part =
-        context.substitute(n.engine.formOf(n.in(k)), index, shape);
+    IndexExpr part = context.substitute(n.engine.formOf(n.in(k)), index, shape);
     if (k + 1 == count) {
       form = part;
       continue;
@@ -404,16 +401,16 @@ static void transferTrilu(Node &n) {
   std::optional<int64_t> offset = 0;
   if (n.has(1)) {
     auto ints = n.engine.intsOf(n.in(1));
-    offset = ints && ints->size() == 1 ? std::optional((*ints)[0])
-                                       : std::nullopt;
+    offset =
+        ints && ints->size() == 1 ? std::optional((*ints)[0]) : std::nullopt;
   }
   if (!offset || !n.engine.isIndexy(x))
     return n.setLeaf(x.shape);
   unsigned rank = x.rank();
   SmallVector<Poly> index = n.engine.identityIndex(*x.shape);
   Poly above = index[rank - 1] - index[rank - 2] - *offset;
-  Pred keep = n.context.nonNeg(n.op.getInt("upper", 1) ? above : -above,
-                               *x.shape);
+  Pred keep =
+      n.context.nonNeg(n.op.getInt("upper", 1) ? above : -above, *x.shape);
   IndexExpr form = n.engine.formOf(x);
   IndexExpr zero = form.isPred() ? IndexExpr(n.context.getFalse())
                                  : IndexExpr(n.context.zero());
@@ -541,7 +538,8 @@ static void transferDepthToSpace(Node &n) {
   if (llvm::is_contained(shape, Poly()))
     return;
   Poly row = context.coord(2), column = context.coord(3);
-  Poly inRow = context.mod(row, b, shape), inColumn = context.mod(column, b, shape);
+  Poly inRow = context.mod(row, b, shape),
+       inColumn = context.mod(column, b, shape);
   Poly place = inRow * block + inColumn;
   Poly channel = n.op.getString("mode", "DCR") == "DCR"
                      ? place * c + context.coord(1)

@@ -91,9 +91,9 @@ void shapes::registerPointwise(TransferTable &table) {
              "Tan",
              "ThresholdedRelu"},
             transferSameShape);
-  table.add({"BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Mean",
-             "Sum"},
-            transferBroadcast);
+  table.add(
+      {"BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Mean", "Sum"},
+      transferBroadcast);
   table.add("BatchNormalization", transferBatchNormalization);
   table.add("DynamicQuantizeLinear", transferDynamicQuantize);
 }

@@ -69,8 +69,7 @@ static void resize(Node &n, unsigned scalesInput, unsigned sizesInput) {
       scales.push_back(Number::fromDouble(value));
   }
   for (auto [j, k] : llvm::enumerate(axes)) {
-    Poly extent =
-        j < scales.size() ? scaled(n, shape[k], scales[j]) : Poly();
+    Poly extent = j < scales.size() ? scaled(n, shape[k], scales[j]) : Poly();
     shape[k] = extent ? extent : n.engine.unknownDim(n.op->getResult(0), k);
   }
   n.setLeaf(shape);

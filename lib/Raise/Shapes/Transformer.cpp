@@ -126,9 +126,9 @@ static void transferSkipNormalization(Node &n) {
 
 void shapes::registerTransformer(TransferTable &table) {
   table.add("Attention", transferAttention);
-  table.add({"RotaryEmbedding", "RMSNormalization",
-             "com.microsoft.RotaryEmbedding"},
-            transferSameShape);
+  table.add(
+      {"RotaryEmbedding", "RMSNormalization", "com.microsoft.RotaryEmbedding"},
+      transferSameShape);
   table.add({"LayerNormalization", "SimplifiedLayerNormalization",
              "com.microsoft.SimplifiedLayerNormalization"},
             transferLayerNormalization);

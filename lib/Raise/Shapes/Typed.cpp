@@ -76,8 +76,7 @@ static void visitIndexExpr(Engine &engine, IndexExprOp op) {
   ParseOptions options;
   options.extents = shape;
   options.readIds = ids;
-  auto parsed =
-      parseIndexExpr(engine.context, op.getForm().getText(), options);
+  auto parsed = parseIndexExpr(engine.context, op.getForm().getText(), options);
   if (!parsed) {
     llvm::consumeError(parsed.takeError());
     return setLeaf(engine, op.getResult(), shape);
@@ -89,8 +88,7 @@ static void visitIndexExpr(Engine &engine, IndexExprOp op) {
     Poly direct = context.read(id, position);
     if (!info || !info->shape || info->rank() != position.size())
       return direct;
-    IndexExpr form =
-        context.substitute(engine.formOf(*info), position, shape);
+    IndexExpr form = context.substitute(engine.formOf(*info), position, shape);
     if (form.isPred())
       form = context.toNumber(form.pred());
     return form ? form.poly() : direct;
@@ -105,8 +103,8 @@ static void visitIndexExpr(Engine &engine, IndexExprOp op) {
     return setLeaf(engine, op.getResult(), shape);
   ValueInfo info;
   info.elementClass = classOf(op.getResult().getType());
-  info.kind = form.isPred() ? ValueInfo::FormKind::Pred
-                            : ValueInfo::FormKind::Poly;
+  info.kind =
+      form.isPred() ? ValueInfo::FormKind::Pred : ValueInfo::FormKind::Poly;
   info.form = form;
   info.shape = std::move(shape);
   engine.set(op.getResult(), std::move(info));

@@ -164,7 +164,8 @@ std::optional<Solution> Engine::solveQuotient(const Equality &equality) {
       for (Atom n : symbolsOf(atom.operands()[0])) {
         if (n == d || !isInputDim(n) || !isInputDim(d))
           continue;
-        DimSource from = sources.lookup(n.name()), by = sources.lookup(d.name());
+        DimSource from = sources.lookup(n.name()),
+                  by = sources.lookup(d.name());
         if (from.dim != by.dim)
           continue;
         Atom kept = from.order < by.order ? n : d;

@@ -251,9 +251,8 @@ void Engine::declareResults() {
       // Only names that an argument has, too, say anything.
       bool isEvidence =
           parsed->isShape() && !parsed->isConstant() &&
-          llvm::all_of(collectSymbols(*parsed), [&](StringRef name) {
-            return sources.contains(name);
-          });
+          llvm::all_of(collectSymbols(*parsed),
+                       [&](StringRef name) { return sources.contains(name); });
       if (isEvidence)
         equate(context.substituteSymbols(*parsed, replaced), extent,
                terminator);
