@@ -88,14 +88,17 @@ static Type bufferType(Type type) {
                 : type;
 }
 
-std::string StageLowering::makeLoopKernel(
-    StringRef family, ValueRange operands,
-    function_ref<void(Scalars &, ValueRange)> fn) {
-  SmallVector<Type> types =
-      llvm::map_to_vector(operands.getTypes(), bufferType);
+SmallVector<Value> StageLowering::callOwnKernel(StringRef family,
+                                                ValueRange inputs,
+                                                ValueRange outputs,
+                                                bool updates, KernelFn fn) {
+  SmallVector<Value> operands(inputs);
+  llvm::append_range(operands, outputs);
+  SmallVector<Type> types = llvm::map_to_vector(
+      operands, [](Value operand) { return bufferType(operand.getType()); });
   // Bodies are not compared: each call has a kernel of its own.
-  std::string key = family.str() + " " + std::to_string(kernelNames.size());
-  return getKernel(key, [&](ModuleOp module, StringRef name) {
+  std::string key = family.str() + " own " + std::to_string(kernelNames.size());
+  std::string name = getKernel(key, [&](ModuleOp module, StringRef name) {
     Location loc = t.getBuilder().getLoc();
     func::FuncOp kernel = createKernel(module, name, types, loc);
     Block &entry = kernel.front();
@@ -103,35 +106,42 @@ std::string StageLowering::makeLoopKernel(
     // Bad data is reported through the kernel's own context.
     Value outer = t.getContext();
     t.setContext(entry.getArgument(0));
-    fn(s, entry.getArguments().drop_front());
+    fn(s, entry.getArgument(0), entry.getArguments().drop_front());
     t.setContext(outer);
     func::ReturnOp::create(s);
     return success();
   });
+  SmallVector<Type> resultTypes;
+  for (Value output : outputs)
+    if (isa<TensorType>(output.getType()))
+      resultTypes.push_back(output.getType());
+  auto call = KernelOp::create(t.getBuilder(), resultTypes, name, inputs,
+                               outputs, updates);
+  return llvm::to_vector_of<Value>(call.getResults());
 }
 
 Tensor StageLowering::loopKernel(StringRef family, ValueRange inputs,
                                  ArrayRef<Poly> shape, Type element,
                                  function_ref<void(Scalars &, ValueRange)> fn) {
-  SmallVector<Value> operands(inputs);
-  operands.push_back(t.empty(shape, element));
-  std::string name = makeLoopKernel(family, operands, fn);
-  auto call = KernelOp::create(
-      t.getBuilder(), TypeRange{operands.back().getType()}, name, inputs,
-      ValueRange{operands.back()}, /*updates=*/false);
-  return t.wrap(call.getResult(0), element, SymbolicShape(shape));
+  Value result = callOwnKernel(family, inputs, t.empty(shape, element),
+                               /*updates=*/false,
+                               [&](Scalars &s, Value, ValueRange arguments) {
+                                 fn(s, arguments);
+                               })
+                     .front();
+  return t.wrap(result, element, SymbolicShape(shape));
 }
 
 Tensor StageLowering::updateKernel(
     StringRef family, ValueRange inputs, const Tensor &start,
     function_ref<void(Scalars &, ValueRange)> fn) {
-  SmallVector<Value> operands(inputs);
-  operands.push_back(t.valueOf(start));
-  std::string name = makeLoopKernel(family, operands, fn);
-  auto call = KernelOp::create(
-      t.getBuilder(), TypeRange{operands.back().getType()}, name, inputs,
-      ValueRange{operands.back()}, /*updates=*/true);
-  return t.wrap(call.getResult(0), start.element, start.shape);
+  Value result = callOwnKernel(family, inputs, t.valueOf(start),
+                               /*updates=*/true,
+                               [&](Scalars &s, Value, ValueRange arguments) {
+                                 fn(s, arguments);
+                               })
+                     .front();
+  return t.wrap(result, start.element, start.shape);
 }
 
 //===----------------------------------------------------------------------===//

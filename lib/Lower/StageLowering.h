@@ -72,16 +72,25 @@ public:
   Tensor callKernel(llvm::StringRef name, mlir::ValueRange inputs,
                     llvm::ArrayRef<Poly> shape, mlir::Type element);
 
-  /// A kernel written as loops over buffers: `inputs`, then the result. `fn`
-  /// builds the body with `Scalars`, whose `forall` is parallel.
-  Tensor loopKernel(
-      llvm::StringRef family, mlir::ValueRange inputs,
-      llvm::ArrayRef<Poly> shape, mlir::Type element,
-      llvm::function_ref<void(Scalars &, mlir::ValueRange buffers)> fn);
-  /// The same, changing elements of a copy of `start`.
-  Tensor updateKernel(
-      llvm::StringRef family, mlir::ValueRange inputs, const Tensor &start,
-      llvm::function_ref<void(Scalars &, mlir::ValueRange buffers)> fn);
+  /// Builds the body of a kernel: its context, then its arguments; tensors
+  /// among them are buffers.
+  using KernelFn = llvm::function_ref<void(Scalars &, mlir::Value ctx,
+                                           mlir::ValueRange)>;
+  /// Calls a kernel of its own that `fn` builds, with the arguments `inputs`
+  /// and then `outputs`; gives what stands for the outputs afterwards. With
+  /// `updates` the kernel changes elements of the outputs and keeps others.
+  llvm::SmallVector<mlir::Value> callOwnKernel(llvm::StringRef family,
+                                               mlir::ValueRange inputs,
+                                               mlir::ValueRange outputs,
+                                               bool updates, KernelFn fn);
+  /// The same with one new tensor as output.
+  Tensor loopKernel(llvm::StringRef family, mlir::ValueRange inputs,
+                    llvm::ArrayRef<Poly> shape, mlir::Type element,
+                    llvm::function_ref<void(Scalars &, mlir::ValueRange)> fn);
+  /// The same with a changed copy of `start` as output.
+  Tensor updateKernel(llvm::StringRef family, mlir::ValueRange inputs,
+                      const Tensor &start,
+                      llvm::function_ref<void(Scalars &, mlir::ValueRange)> fn);
 
   /// The mean over `axes` (ascending), which stay as extents of 1.
   Tensor mean(const Tensor &x, llvm::ArrayRef<int64_t> axes);
@@ -104,9 +113,25 @@ public:
   TensorBuilder t;
 
 private:
-  std::string makeLoopKernel(
-      llvm::StringRef family, mlir::ValueRange operands,
-      llvm::function_ref<void(Scalars &, mlir::ValueRange)> fn);
+  /// An operand that a kernel reads through an affine map.
+  struct StridedOperand {
+    mlir::Value value;                           // tensor or buffer
+    llvm::SmallVector<mlir::Value, 5> placement; // offset, strides
+    bool unitColumns = true;
+    mlir::Type element;
+  };
+  std::optional<StridedOperand> tryStrided(const Tensor &x,
+                                           llvm::ArrayRef<Poly> map);
+  mlir::FailureOr<StridedOperand> strided(mlir::Operation *op,
+                                          mlir::Value source, FormAttr map,
+                                          llvm::ArrayRef<Poly> extents);
+  mlir::FailureOr<llvm::SmallVector<Poly>>
+  parseMap(mlir::Operation *op, FormAttr map, llvm::ArrayRef<Poly> extents);
+  Poly rowsOf(mlir::Value source, llvm::ArrayRef<Poly> map);
+  mlir::LogicalResult appendRows(mlir::Operation *op, mlir::Value source,
+                                 FormAttr map, mlir::Value cache,
+                                 int64_t heads, int64_t columns, Poly past,
+                                 Poly batch, Poly rows);
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult lowerNode(OnnxOp op);
   mlir::LogicalResult lowerTyped(mlir::Operation *op);
