@@ -47,8 +47,6 @@ def OutlineSublayers : Lathe_ModulePass<"lathe-outline-sublayers"> {
   }];
 }
 
-<<<<<<< HEAD
-=======
 
 def PrintIndexExprs : Lathe_ModulePass<"lathe-print-index-exprs"> {
   let summary = "Prints the shape and the closed form of every value";
@@ -177,6 +175,5 @@ def SetLevel : Lathe_ModulePass<"lathe-set-level"> {
   ];
 }
 
->>>>>>> main
 
 #endif // LATHE_RAISE_PASSES_TD
