@@ -47,9 +47,6 @@ def OutlineSublayers : Lathe_ModulePass<"lathe-outline-sublayers"> {
   }];
 }
 
-<<<<<<< HEAD
-=======
-
 def PrintIndexExprs : Lathe_ModulePass<"lathe-print-index-exprs"> {
   let summary = "Prints the shape and the closed form of every value";
   let description = [{
@@ -164,6 +161,9 @@ def RefineShapes : Pass<"lathe-refine-shapes", "::mlir::func::FuncOp"> {
     func.func @plain(%x: tensor<?x?x8xf32> {lathe.name = "x", lathe.dims = ["batch", "seq", "8"]},
                      %m: tensor<?x?xi64> {lathe.name = "m", lathe.dims = ["batch", "seq"]}) ... {
       %0 = lathe.onnx "Transpose"(%x) {...} : (tensor<?x?x8xf32>) -> tensor<?x8x?xf32>
+    ```
+  }];
+}
 
 def SetLevel : Lathe_ModulePass<"lathe-set-level"> {
   let summary = "Notes how far a model has been taken";
@@ -176,7 +176,5 @@ def SetLevel : Lathe_ModulePass<"lathe-set-level"> {
            "imported, raised or structure">
   ];
 }
-
->>>>>>> main
 
 #endif // LATHE_RAISE_PASSES_TD
