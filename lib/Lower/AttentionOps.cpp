@@ -26,7 +26,7 @@ StageLowering::parseMap(Operation *op, FormAttr map, ArrayRef<Poly> extents) {
   options.extents = extents;
   auto list = parseIndexExprList(shapes.getContext(), map.getText(), options);
   if (!list) {
-    (void)op->emitOpError("map: ") << llvm::toString(list.takeError());
+    op->emitOpError("map: ") << llvm::toString(list.takeError());
     return failure();
   }
   SmallVector<Poly> position;
