@@ -92,9 +92,6 @@ def OutlineSublayers : Lathe_ModulePass<"lathe-outline-sublayers"> {
   }];
 }
 
-<<<<<<< HEAD
-=======
-
 def PrintIndexExprs : Lathe_ModulePass<"lathe-print-index-exprs"> {
   let summary = "Prints the shape and the closed form of every value";
   let description = [{
@@ -269,7 +266,6 @@ def RaiseNorm : Lathe_ModulePass<"lathe-raise-norm"> {
   }];
 }
 
-<<<<<<< HEAD
 def RaiseRope : Lathe_ModulePass<"lathe-raise-rope"> {
   let summary = "Raises rotary embeddings in all their spellings";
   let description = [{
@@ -296,7 +292,7 @@ def RaiseRope : Lathe_ModulePass<"lathe-raise-rope"> {
     ```
   }];
 }
-=======
+
 def RefineShapes : Pass<"lathe-refine-shapes", "::mlir::func::FuncOp"> {
   let summary = "Writes what the symbolic analysis knows into types and dims";
   let description = [{
@@ -315,7 +311,9 @@ def RefineShapes : Pass<"lathe-refine-shapes", "::mlir::func::FuncOp"> {
     func.func @plain(%x: tensor<?x?x8xf32> {lathe.name = "x", lathe.dims = ["batch", "seq", "8"]},
                      %m: tensor<?x?xi64> {lathe.name = "m", lathe.dims = ["batch", "seq"]}) ... {
       %0 = lathe.onnx "Transpose"(%x) {...} : (tensor<?x?x8xf32>) -> tensor<?x8x?xf32>
->>>>>>> indexexpr
+    ```
+  }];
+}
 
 def SetLevel : Lathe_ModulePass<"lathe-set-level"> {
   let summary = "Notes how far a model has been taken";
@@ -328,7 +326,5 @@ def SetLevel : Lathe_ModulePass<"lathe-set-level"> {
            "imported, raised or structure">
   ];
 }
-
->>>>>>> main
 
 #endif // LATHE_RAISE_PASSES_TD
