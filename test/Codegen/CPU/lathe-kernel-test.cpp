@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelHarness.h"
+#include "MathTest.h"
 #include "lathe/Codegen/CPU/EmitLinear.h"
 #include "lathe/Codegen/CPU/Pipeline.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -45,6 +46,8 @@ static cl::opt<int> threads("workers", cl::desc("threads of the second run"),
                             cl::init(2));
 static cl::opt<bool> bench("bench", cl::desc("time with one copy of w"));
 static cl::opt<bool> cold("cold", cl::desc("time with w in memory"));
+static cl::opt<std::string>
+    mathName("math", cl::desc("check this function instead, or 'all'"));
 static cl::opt<std::string> emit(
     "emit", cl::desc("write 'mlir', 'llvm' (dialect) or 'obj' to --o instead"));
 static cl::opt<std::string> output("o", cl::desc("file for --emit"),
@@ -324,6 +327,8 @@ int main(int argc, char **argv) {
   registerCpuCodegenDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
+  if (!mathName.empty())
+    return checkMath(mathName, &context, target) ? 0 : 1;
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
 
   LinearSpec spec;
