@@ -17,14 +17,21 @@ function(add_lathe_library name)
   endif()
 endfunction()
 
-# add_lathe_tool(NAME source... [LINK_LIBS lib...] [NO_MLIR])
+# add_lathe_tool(NAME source... [LINK_LIBS lib...] [NO_MLIR] [PLUGIN_HOST])
+#
+# A program that is installed. PLUGIN_HOST exports its symbols to plugins.
 function(add_lathe_tool name)
-  cmake_parse_arguments(ARG "NO_MLIR" "" "LINK_LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "NO_MLIR;PLUGIN_HOST" "" "LINK_LIBS" ${ARGN})
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   llvm_update_compile_flags(${name})
+  target_compile_definitions(${name} PRIVATE
+                             LATHE_VERSION="${PROJECT_VERSION}")
   target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS})
   if(NOT ARG_NO_MLIR)
     target_link_libraries(${name} PRIVATE MLIR LLVM)
+  endif()
+  if(ARG_PLUGIN_HOST)
+    set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
   endif()
   install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT tools)
 endfunction()

@@ -59,9 +59,10 @@ llvm_config.add_tool_substitutions(
 
 python = os.environ.get("LATHE_PYTHON", config.lathe_python)
 shared = os.environ.get("LATHE_SHARED", "")
+# lit's own %python is the one that runs lit; the first substitution wins.
+config.substitutions.insert(0, ("%python", f'"{python}"'))
 config.substitutions += [
     ("%shlibext", config.llvm_shlib_ext),
-    ("%python", f'"{python}"'),
     ("%lathe_src_root", config.lathe_src_root),
     ("%lathe_obj_root", config.lathe_obj_root),
     ("%lathe_libs", lib_dir),

@@ -78,8 +78,8 @@ DenseAttr::verifyPayload(function_ref<InFlightDiagnostic()> emitError,
 static float halfToFloat(uint16_t bits, const llvm::fltSemantics &semantics) {
   llvm::APFloat value(semantics, llvm::APInt(16, bits));
   bool losesInfo;
-  value.convert(llvm::APFloat::IEEEsingle(),
-                llvm::APFloat::rmNearestTiesToEven, &losesInfo);
+  value.convert(llvm::APFloat::IEEEsingle(), llvm::APFloat::rmNearestTiesToEven,
+                &losesInfo);
   return value.convertToFloat();
 }
 
@@ -151,11 +151,11 @@ LogicalResult ConcatAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 
 /// Calls `visit` for every operand of `concat` with its encoding, its shape
 /// and its parts (their prefix removed), until one fails.
-static LogicalResult visitOperands(
-    ConcatAttr concat, ArrayRef<int64_t> shape, DictionaryAttr parts,
-    function_ref<LogicalResult(unsigned, EncodingAttrInterface,
-                               ArrayRef<int64_t>, DictionaryAttr)>
-        visit) {
+static LogicalResult
+visitOperands(ConcatAttr concat, ArrayRef<int64_t> shape, DictionaryAttr parts,
+              function_ref<LogicalResult(unsigned, EncodingAttrInterface,
+                                         ArrayRef<int64_t>, DictionaryAttr)>
+                  visit) {
   for (auto [n, encoding] : llvm::enumerate(concat.getEncodings())) {
     SmallVector<int64_t> operandShape(shape);
     operandShape[concat.getAxis()] = concat.getSizes()[n];
@@ -176,13 +176,12 @@ static LogicalResult visitOperands(
 
 int64_t ConcatAttr::storageBits(ArrayRef<int64_t> shape) const {
   int64_t bits = 0;
-  (void)visitOperands(
-      *this, shape, DictionaryAttr::get(getContext()),
-      [&](unsigned, EncodingAttrInterface encoding, ArrayRef<int64_t> operand,
-          DictionaryAttr) {
-        bits += encoding.storageBits(operand);
-        return success();
-      });
+  (void)visitOperands(*this, shape, DictionaryAttr::get(getContext()),
+                      [&](unsigned, EncodingAttrInterface encoding,
+                          ArrayRef<int64_t> operand, DictionaryAttr) {
+                        bits += encoding.storageBits(operand);
+                        return success();
+                      });
   return bits;
 }
 

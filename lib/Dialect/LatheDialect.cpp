@@ -5,7 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Forms.h"
 #include "lathe/Dialect/Lathe.h"
+#include "lathe/IndexExpr/Text.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -102,6 +104,10 @@ static LogicalResult verifyDims(Operation *op, Type type, Attribute value) {
   if (!tensor || tensor.getRank() != static_cast<int64_t>(dims.size()))
     return op->emitOpError("'lathe.dims' must have one entry per dim of ")
            << type;
+  for (auto [dim, extent] : llvm::zip(dims, tensor.getShape()))
+    if (failed(verifyExtent([&] { return op->emitOpError(); },
+                            cast<StringAttr>(dim).getValue(), extent)))
+      return failure();
   return success();
 }
 
@@ -130,8 +136,8 @@ LogicalResult LatheDialect::verifyRegionResultAttribute(Operation *op, unsigned,
 //===----------------------------------------------------------------------===//
 
 LogicalResult PayloadAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                               StringRef file, int64_t offset, int64_t bytes,
-                               StringRef hash) {
+                                  StringRef file, int64_t offset, int64_t bytes,
+                                  StringRef hash) {
   if (file.empty())
     return emitError() << "a blob needs the path of its file";
   if (offset < 0 || bytes < 0)
@@ -159,6 +165,21 @@ LogicalResult SiteAttr::verify(function_ref<InFlightDiagnostic()> emitError,
       (names.size() < 2 || names[1].getAsInteger(10, index)))
     return emitError() << "'" << path << "' needs the block's index";
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// FormAttr
+//===----------------------------------------------------------------------===//
+
+LogicalResult FormAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               StringRef text) {
+  IndexExprContext context;
+  if (text.trim().starts_with("[")) {
+    auto list = parseIndexExprList(context, text);
+    return list ? success() : emitError() << llvm::toString(list.takeError());
+  }
+  llvm::Expected<IndexExpr> expr = parseIndexExpr(context, text);
+  return expr ? success() : emitError() << llvm::toString(expr.takeError());
 }
 
 //===----------------------------------------------------------------------===//

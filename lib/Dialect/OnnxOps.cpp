@@ -72,7 +72,7 @@ LogicalResult ConstantOp::verify() {
   if (failed(bytes))
     return emitOpError("has a type without a size: ") << type;
   if (getValue().getBytes() != *bytes)
-    return emitOpError("holds ") << getValue().getBytes() << " bytes, " << type
-                                 << " has " << *bytes;
+    return emitOpError("holds ")
+           << getValue().getBytes() << " bytes, " << type << " has " << *bytes;
   return success();
 }

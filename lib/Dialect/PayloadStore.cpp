@@ -51,42 +51,56 @@ PayloadStore::~PayloadStore() {
     fs::remove(entry.second);
 }
 
+std::string PayloadStore::locate(llvm::StringRef path) {
+  if (fs::exists(path))
+    return path.str();
+  for (const std::string &folder : searchFolders) {
+    llvm::SmallString<128> beside(folder);
+    llvm::sys::path::append(beside, llvm::sys::path::filename(path));
+    if (fs::exists(beside))
+      return beside.str().str();
+  }
+  return path.str();
+}
+
+/// Maps the regular file at `path` whole. Errors name it `name`.
+static llvm::Expected<fs::mapped_file_region> mapFile(llvm::StringRef path,
+                                                      llvm::StringRef name) {
+  // Looked at before it is opened: opening a pipe would wait for its writer.
+  fs::file_status status;
+  if (std::error_code error = fs::status(path, status))
+    return fileError(name, error.message());
+  if (status.type() != fs::file_type::regular_file)
+    return fileError(name, "not a regular file");
+  auto file = fs::openNativeFileForRead(path);
+  if (!file)
+    return fileError(name, llvm::toString(file.takeError()));
+  fs::mapped_file_region region;
+  std::error_code error = fs::status(*file, status);
+  if (!error && status.getSize() != 0)
+    region = fs::mapped_file_region(*file, fs::mapped_file_region::readonly,
+                                    status.getSize(), 0, error);
+  fs::closeFile(*file);
+  if (error)
+    return fileError(name, error.message());
+  return region;
+}
+
 llvm::Expected<llvm::ArrayRef<char>> PayloadStore::map(llvm::StringRef path) {
   std::lock_guard<std::mutex> lock(mutex);
-  std::unique_ptr<Mapping> &slot = mappings[path];
-  if (!slot) {
-    auto file = fs::openNativeFileForRead(path);
-    if (!file) {
-      mappings.erase(path);
-      return fileError(path, llvm::toString(file.takeError()));
-    }
-    auto close = [&] { fs::closeFile(*file); };
-    fs::file_status status;
-    if (std::error_code error = fs::status(*file, status)) {
-      close();
-      mappings.erase(path);
-      return fileError(path, error.message());
-    }
-    if (status.type() != fs::file_type::regular_file) {
-      close();
-      mappings.erase(path);
-      return fileError(path, "not a regular file");
-    }
+  auto known = mappings.find(path);
+  if (known == mappings.end()) {
+    auto region = mapFile(locate(path), path);
+    if (!region)
+      return region.takeError();
     auto mapping = std::make_unique<Mapping>();
-    std::error_code error;
-    if (uint64_t size = status.getSize())
-      mapping->region = fs::mapped_file_region(
-          *file, fs::mapped_file_region::readonly, size, 0, error);
-    close();
-    if (error) {
-      mappings.erase(path);
-      return fileError(path, error.message());
-    }
-    slot = std::move(mapping);
+    mapping->region = std::move(*region);
+    known = mappings.try_emplace(path, std::move(mapping)).first;
   }
-  if (!slot->region)
+  const fs::mapped_file_region &region = known->second->region;
+  if (!region)
     return llvm::ArrayRef<char>();
-  return llvm::ArrayRef<char>(slot->region.const_data(), slot->region.size());
+  return llvm::ArrayRef<char>(region.const_data(), region.size());
 }
 
 llvm::Expected<llvm::ArrayRef<char>> PayloadStore::read(PayloadAttr blob) {
@@ -95,49 +109,78 @@ llvm::Expected<llvm::ArrayRef<char>> PayloadStore::read(PayloadAttr blob) {
     return file.takeError();
   uint64_t offset = blob.getOffset(), bytes = blob.getBytes();
   if (offset > file->size() || bytes > file->size() - offset)
-    return fileError(blob.getFile(),
-                     "the slice of " + llvm::Twine(bytes) + " bytes at " +
-                         llvm::Twine(offset) + " lies outside its " +
-                         llvm::Twine(file->size()) + " bytes");
+    return fileError(blob.getFile(), "the slice of " + llvm::Twine(bytes) +
+                                         " bytes at " + llvm::Twine(offset) +
+                                         " lies outside its " +
+                                         llvm::Twine(file->size()) + " bytes");
   return file->slice(offset, bytes);
 }
 
-llvm::Expected<PayloadAttr> PayloadStore::add(mlir::MLIRContext *context,
-                                           llvm::ArrayRef<char> bytes) {
-  std::string key = hash(bytes);
-  llvm::SmallString<128> path(spillFolder());
-  llvm::sys::path::append(path, key + ".bin");
-  auto blob = [&] {
-    return PayloadAttr::get(context, path.str(), 0, bytes.size(), key);
-  };
+void PayloadStore::addSearchFolder(llvm::StringRef folder) {
+  std::lock_guard<std::mutex> lock(mutex);
+  searchFolders.push_back(folder.str());
+}
 
-  uint64_t size = 0;
-  if (!fs::file_size(path, size) && size == bytes.size())
-    return blob();
+bool PayloadStore::isSpill(llvm::StringRef path) {
+  return llvm::sys::path::parent_path(path) == spillFolder();
+}
 
-  // Written beside its final name, then renamed: readers see all or nothing.
-  if (std::error_code error =
-          fs::create_directories(llvm::sys::path::parent_path(path)))
-    return fileError(path, error.message());
-  int descriptor = -1;
-  llvm::SmallString<128> temporary;
-  if (std::error_code error = fs::createUniqueFile(
-          path + ".%%%%%%%%.tmp", descriptor, temporary))
-    return fileError(path, error.message());
+/// Writes `bytes` to the open file `descriptor` at `path`, and removes it when
+/// that fails.
+static llvm::Error writeAndClose(int descriptor, llvm::StringRef path,
+                                 llvm::ArrayRef<char> bytes) {
   llvm::raw_fd_ostream out(descriptor, /*shouldClose=*/true);
   out.write(bytes.data(), bytes.size());
   out.close();
-  if (out.has_error()) {
-    std::string reason = out.error().message();
-    out.clear_error();
-    fs::remove(temporary);
-    return fileError(path, reason);
+  if (!out.has_error())
+    return llvm::Error::success();
+  std::string reason = out.error().message();
+  out.clear_error();
+  fs::remove(path);
+  return fileError(path, reason);
+}
+
+llvm::Expected<std::string> PayloadStore::spill(llvm::StringRef key,
+                                                llvm::ArrayRef<char> bytes) {
+  llvm::SmallString<128> folder(spillFolder());
+  if (std::error_code error = fs::create_directories(folder))
+    return fileError(folder, error.message());
+  llvm::SmallString<128> shared(folder);
+  llvm::sys::path::append(shared, key + ".bin");
+  uint64_t size = 0;
+  if (keep && !fs::file_size(shared, size) && size == bytes.size())
+    return shared.str().str();
+
+  llvm::SmallString<128> model(folder), path;
+  llvm::sys::path::append(model, key + "-%%%%%%%%.bin");
+  int descriptor = -1;
+  if (std::error_code error = fs::createUniqueFile(model, descriptor, path))
+    return fileError(model, error.message());
+  if (llvm::Error error = writeAndClose(descriptor, path, bytes))
+    return std::move(error);
+  if (!keep)
+    return path.str().str();
+  // Renamed when complete: readers of the shared name see all or nothing.
+  if (std::error_code error = fs::rename(path, shared)) {
+    fs::remove(path);
+    return fileError(shared, error.message());
   }
-  if (std::error_code error = fs::rename(temporary, path)) {
-    fs::remove(temporary);
-    return fileError(path, error.message());
+  return shared.str().str();
+}
+
+llvm::Expected<PayloadAttr> PayloadStore::add(mlir::MLIRContext *context,
+                                              llvm::ArrayRef<char> bytes) {
+  std::string key = hash(bytes);
+  // The lock is held while writing, so that equal payloads are written once.
+  std::lock_guard<std::mutex> lock(spillMutex);
+  std::string &path = spilled[key];
+  if (path.empty()) {
+    llvm::Expected<std::string> written = spill(key, bytes);
+    if (!written) {
+      spilled.erase(key);
+      return written.takeError();
+    }
+    path = *written;
   }
-  std::lock_guard<std::mutex> lock(mutex);
-  spilled[key] = path.str().str();
-  return blob();
+  return PayloadAttr::get(context, path, 0, bytes.size(), key);
 }

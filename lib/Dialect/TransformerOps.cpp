@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Forms.h"
 #include "lathe/Dialect/Lathe.h"
 #include "mlir/IR/Builders.h"
 
@@ -22,8 +23,7 @@ static bool compatible(int64_t a, int64_t b) {
 
 /// True when `a` and `b` may be the same shape; unranked agrees with all.
 static bool compatibleShapes(ArrayRef<int64_t> a, ArrayRef<int64_t> b) {
-  return a.size() == b.size() &&
-         llvm::all_of(llvm::zip(a, b), [](auto pair) {
+  return a.size() == b.size() && llvm::all_of(llvm::zip(a, b), [](auto pair) {
            return compatible(std::get<0>(pair), std::get<1>(pair));
          });
 }
@@ -33,39 +33,8 @@ static LogicalResult verifyRows(Operation *op, Value result, int64_t columns) {
   ShapedType type = shapeOf(result);
   if (!type.hasRank() || type.getRank() != 3 ||
       !compatible(type.getDimSize(2), columns))
-    return op->emitOpError("the result must be [B, S, ") << columns << "], not "
-                                                         << type;
-  return success();
-}
-
-/// Number of top-level entries of the list `[a, b, ...]`; nothing when the
-/// text is no list.
-static std::optional<int64_t> listLength(StringRef text) {
-  text = text.trim();
-  if (!text.consume_front("[") || !text.consume_back("]"))
-    return std::nullopt;
-  if (text.trim().empty())
-    return 0;
-  int64_t depth = 0, count = 1;
-  for (char c : text) {
-    if (c == '[' || c == '(')
-      ++depth;
-    else if (c == ']' || c == ')')
-      --depth;
-    else if (c == ',' && depth == 0)
-      ++count;
-  }
-  return count;
-}
-
-/// `map` lists one index per dim of `value`.
-static LogicalResult verifyMap(Operation *op, StringRef name, FormAttr map,
-                               Value value) {
-  ShapedType type = shapeOf(value);
-  std::optional<int64_t> length = listLength(map.getText());
-  if (!length || !type.hasRank() || *length != type.getRank())
-    return op->emitOpError("'") << name << "' must list one index per dim of "
-                                << type;
+    return op->emitOpError("the result must be [B, S, ")
+           << columns << "], not " << type;
   return success();
 }
 
@@ -91,8 +60,7 @@ LogicalResult LinearOp::verify() {
   if (weight.getRank() != 2)
     return emitOpError("the weight must have rank 2");
   int64_t k = weight.getDim(0), n = weight.getDim(1);
-  if (!x.hasRank() || x.getRank() < 1 ||
-      !compatible(x.getShape().back(), k))
+  if (!x.hasRank() || x.getRank() < 1 || !compatible(x.getShape().back(), k))
     return emitOpError("the last dim of x must be ") << k << ": " << x;
   if (Value bias = getBias()) {
     auto type = cast<WeightType>(bias.getType());
@@ -221,11 +189,20 @@ LogicalResult AttentionOp::verify() {
         type.getValueDim() != valueDim)
       return emitOpError("the cache ") << type << " has other heads or dims";
   }
-  if (getSoftcap() && !(getSoftcap()->isFinite() &&
-                        getSoftcap()->convertToFloat() > 0))
+  if (getSoftcap() &&
+      !(getSoftcap()->isFinite() && getSoftcap()->convertToFloat() > 0))
     return emitOpError("softcap must be positive");
   if (getMaskValue().has_value() != (getRows() == MaskedRows::Soft))
     return emitOpError("'mask_value' belongs to rows = soft");
+  // Batch, head, query row and key.
+  constexpr unsigned coords = 4;
+  if (getMask() &&
+      failed(verifyForm(*this, "mask", *getMask(),
+                        /*predicate=*/true, coords, getMaskArgs())))
+    return failure();
+  if (getBias())
+    return verifyForm(*this, "bias", *getBias(), /*predicate=*/false, coords,
+                      getMaskArgs());
   return success();
 }
 
@@ -251,12 +228,11 @@ LogicalResult IndexExprOp::verify() {
   auto type = cast<RankedTensorType>(getType());
   if (static_cast<int64_t>(getShape().size()) != type.getRank())
     return emitOpError("'shape' must have one entry per dim of ") << type;
-  for (auto [entry, extent] : llvm::zip(getShape(), type.getShape())) {
-    int64_t number;
-    if (!cast<StringAttr>(entry).getValue().getAsInteger(10, number) &&
-        number != extent)
-      return emitOpError("'shape' says ") << number << " where the result has "
-                                          << extent;
-  }
-  return success();
+  for (auto [entry, extent] : llvm::zip(getShape(), type.getShape()))
+    if (failed(verifyExtent([&] { return emitOpError(); },
+                            cast<StringAttr>(entry).getValue(), extent)))
+      return failure();
+  return verifyForm(*this, "form", getForm(),
+                    /*predicate=*/type.getElementType().isInteger(1),
+                    /*coords=*/type.getRank(), getInputs());
 }

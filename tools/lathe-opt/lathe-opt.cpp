@@ -4,23 +4,167 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+///
+/// \file
+/// Implements `lathe-opt`: mlir-opt with Lathe's dialect and passes. What
+/// passes make is kept, so that all that is printed can be read back:
+/// `-o F` gathers it in `F.weights`, output to the terminal names the spill
+/// folder of the payload store.
+///
+//===----------------------------------------------------------------------===//
 
-#include "lathe/Codegen/CPU/Passes.h"
-#include "lathe/Codegen/CPU/Pipeline.h"
-#include "lathe/Dialect/Lathe.h"
-#include "mlir/InitAllDialects.h"
-#include "mlir/InitAllExtensions.h"
-#include "mlir/InitAllPasses.h"
+#include "lathe/InitAllDialects.h"
+#include "lathe/InitAllPasses.h"
+#include "mlir/IR/DialectRegistry.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Support/FileUtilities.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/PrettyStackTrace.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+using namespace mlir;
+namespace cl = llvm::cl;
+namespace fs = llvm::sys::fs;
+
+namespace {
+/// Sets up the payload store of the context that mlir-opt makes.
+struct ConfigurePayloads
+    : DialectExtension<ConfigurePayloads, lathe::LatheDialect> {
+  ConfigurePayloads(std::string folder, bool keepSpills)
+      : folder(std::move(folder)), keepSpills(keepSpills) {}
+
+  void apply(MLIRContext *, lathe::LatheDialect *dialect) const override {
+    dialect->getPayloads().addSearchFolder(folder);
+    if (keepSpills)
+      dialect->getPayloads().keepSpills();
+  }
+
+  std::string folder;
+  bool keepSpills;
+};
+} // namespace
+
+static LogicalResult reportError(const llvm::Twine &message) {
+  llvm::errs() << "error: " << message << "\n";
+  return failure();
+}
+
+/// True if the command line asks for IR on the way, which may name payloads
+/// that `-o` then moves.
+static bool printsOnTheWay() {
+  return llvm::any_of(cl::getRegisteredOptions(), [](const auto &option) {
+    return option.first.starts_with("mlir-print-ir-") &&
+           option.second->getNumOccurrences() > 0;
+  });
+}
+
+/// Appends the pass that gathers new payloads in `file` to the pipeline of
+/// `config`.
+static void gatherPayloads(MlirOptMainConfig &config, std::string file) {
+  MlirOptMainConfig inner = config;
+  config.setPassPipelineSetupFn(
+      [inner, file = std::move(file)](PassManager &pm) -> LogicalResult {
+        if (failed(inner.setupPassPipeline(pm)))
+          return failure();
+        lathe::GatherPayloadsOptions options;
+        options.file = file;
+        pm.addPass(lathe::createGatherPayloads(options));
+        return success();
+      });
+}
+
+/// Runs `write` on a file that takes the name `path` only when it is complete,
+/// so that input and output may be one file.
+static LogicalResult
+writeFile(llvm::StringRef path,
+          llvm::function_ref<LogicalResult(llvm::raw_ostream &)> write) {
+  fs::file_status status;
+  bool special = !fs::status(path, status) && fs::exists(status) &&
+                 status.type() != fs::file_type::regular_file;
+  if (path == "-" || special) {
+    std::string error;
+    std::unique_ptr<llvm::ToolOutputFile> file = openOutputFile(path, &error);
+    if (!file)
+      return reportError(error);
+    if (failed(write(file->os())))
+      return failure();
+    file->keep();
+    return success();
+  }
+
+  auto file = fs::TempFile::create(path + ".%%%%%%%%.tmp");
+  if (!file)
+    return reportError(path + ": " + llvm::toString(file.takeError()));
+  llvm::scope_exit discard([&] { llvm::consumeError(file->discard()); });
+  llvm::raw_fd_ostream os(file->FD, /*shouldClose=*/false);
+  if (failed(write(os)))
+    return failure();
+  os.flush();
+  if (os.has_error()) {
+    std::string reason = os.error().message();
+    os.clear_error();
+    return reportError(path + ": " + reason);
+  }
+  discard.release();
+  if (llvm::Error error = file->keep(path))
+    return reportError(path + ": " + llvm::toString(std::move(error)));
+  return success();
+}
+
+static LogicalResult optimize(llvm::StringRef input, llvm::StringRef output,
+                              DialectRegistry &registry) {
+  auto config = MlirOptMainConfig::createFromCLOptions();
+  if (config.shouldShowDialects()) {
+    llvm::outs() << "Available Dialects: ";
+    llvm::interleave(registry.getDialectNames(), llvm::outs(), ",");
+    llvm::outs() << "\n";
+    return success();
+  }
+  if (config.shouldListPasses()) {
+    printRegisteredPasses();
+    return success();
+  }
+
+  llvm::StringRef suffix = llvm::sys::path::extension(output);
+  if (suffix == ".mlirbc")
+    config.emitBytecode(true);
+  bool toFile = output != "-";
+  if (toFile)
+    gatherPayloads(config, (output + ".weights").str());
+  registry.addExtension(TypeID::get<ConfigurePayloads>(),
+                        std::make_unique<ConfigurePayloads>(
+                            llvm::sys::path::parent_path(input).str(),
+                            /*keepSpills=*/!toFile || printsOnTheWay()));
+
+  std::string error;
+  std::unique_ptr<llvm::MemoryBuffer> file = openInputFile(input, &error);
+  if (!file)
+    return reportError(error);
+  return writeFile(output, [&](llvm::raw_ostream &os) {
+    return MlirOptMain(os, std::move(file), registry, config);
+  });
+}
+
+static void printVersion(llvm::raw_ostream &os) {
+  os << "Lathe " LATHE_VERSION " on LLVM " LLVM_VERSION_STRING "\n";
+}
 
 int main(int argc, char **argv) {
-  mlir::DialectRegistry registry;
-  mlir::registerAllDialects(registry);
-  mlir::registerAllExtensions(registry);
-  mlir::registerAllPasses();
-  lathe::registerLatheCodegenCPUPasses();
-  lathe::registerCpuPipelines();
-  registry.insert<lathe::LatheDialect>();
-  return mlir::asMainReturnCode(
-      mlir::MlirOptMain(argc, argv, "Lathe optimizer\n", registry));
+  llvm::InitLLVM init(argc, argv);
+  llvm::setBugReportMsg(
+      "This is a bug in Lathe. Please report it with the input file, the "
+      "command line and what stands below.\n");
+  cl::SetVersionPrinter(printVersion);
+
+  DialectRegistry registry;
+  lathe::registerAllDialects(registry);
+  lathe::registerAllPasses();
+  auto [input, output] = registerAndParseCLIOptions(
+      argc, argv, "mlir-opt on model files\n", registry);
+  return failed(optimize(input, output, registry));
 }

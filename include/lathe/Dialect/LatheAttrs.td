@@ -25,6 +25,11 @@ def Lathe_PayloadAttr : Lathe_Attr<"Payload", "blob"> {
     the bytes in hexadecimal: equal hashes are one payload wherever they lie.
     A relative path is resolved against the working directory.
 
+    Constraints:
+    * (C1) `file` is not empty.
+    * (C2) `offset` and `bytes` are not negative.
+    * (C3) `hash` is 16 hexadecimal digits.
+
     Example: `#lathe.blob<"model.onnx", 4096, 589824, "9b1d0c2f66a1e7f3">`
   }];
   let parameters = (ins StringRefParameter<"path of the file">:$file,
@@ -88,6 +93,11 @@ def Lathe_SiteAttr : Lathe_Attr<"Site", "site"> {
     `embed`, `head`, `norm` and the like. N is the index in the original
     model for ever: removing a block renames nobody.
 
+    Constraints:
+    * (C1) the names between dots are not empty and made of letters, digits,
+      `_` and `-`.
+    * (C2) `blocks` is followed by a number.
+
     Example: `#lathe.site<"blocks.3.ffn.up">`
   }];
   let parameters = (ins StringRefParameter<"dotted path">:$path);
@@ -103,10 +113,14 @@ def Lathe_FormAttr : Lathe_Attr<"Form", "form"> {
     (`read(n, [...])` is operand n at an index): a number, a predicate, or a
     list `[f, g, ...]` of numbers.
 
+    Constraints:
+    * (C1) the text parses (`lathe/IndexExpr/Text.h` has the grammar).
+
     Example: `#lathe.form<"i3 <= i2 + past and read(0, [i0, i3]) != 0">`
   }];
   let parameters = (ins StringRefParameter<"text">:$text);
   let assemblyFormat = "`<` $text `>`";
+  let genVerifyDecl = 1;
 }
 
 class Lathe_Enum<string name, string text, list<I32EnumAttrCase> cases>

@@ -28,6 +28,13 @@ def Lathe_Dialect : Dialect {
     `plain` has the ONNX signature; `prefill` and `decode` thread a KV cache.
     Arguments and results of an entry carry `lathe.name` and `lathe.dims`, one
     polynomial text per dim.
+
+    Constraints:
+    * (C1) `lathe.source` and `lathe.level` are strings.
+    * (C2) `lathe.opset` is an integer.
+    * (C3) `lathe.dims` is a list of strings, one per dim of a ranked tensor.
+    * (C4) every entry of `lathe.dims` is a number over named dims, and the
+      static extent where both are constant.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect"];
   let useDefaultTypePrinterParser = 1;

@@ -49,6 +49,10 @@ def Lathe_KvType : Lathe_Type<"Kv", "kv"> {
     the rows appended up to it. The cache holds `heads` key heads of
     `keyDim` columns and as many value heads of `valueDim`.
 
+    Constraints:
+    * (C1) heads and dims are positive.
+    * (C2) the element type is a float.
+
     Example: `!lathe.kv<3, 32, 32, f32>` (heads, key dim, value dim)
   }];
   let parameters = (ins "int64_t":$heads, "int64_t":$keyDim,

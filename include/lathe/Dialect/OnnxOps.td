@@ -81,7 +81,7 @@ def Lathe_ConstantOp : Lathe_Op<"constant", [Pure]> {
 
     Example:
     ```mlir
-    %w = lathe.constant #lathe.blob<"m.onnx", 128, 65536, "0f1e2d3c4b5a6978">
+    %w = lathe.constant <"m.onnx", 128, 65536, "0f1e2d3c4b5a6978">
         {name = "w"} : tensor<128x128xf32>
     ```
   }];

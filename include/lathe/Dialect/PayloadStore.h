@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// Declares the content-addressed store that resolves `#lathe.blob` (PayloadAttr).
+/// Declares the content-addressed store that resolves `#lathe.blob`
+/// (PayloadAttr).
 ///
 //===----------------------------------------------------------------------===//
 
@@ -20,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace mlir {
 class MLIRContext;
@@ -39,17 +41,28 @@ public:
   PayloadStore(const PayloadStore &) = delete;
   PayloadStore &operator=(const PayloadStore &) = delete;
 
-  /// The bytes of `blob`. Error: the file is missing or unreadable, or the
-  /// slice lies outside it.
+  /// The bytes of `blob`. A file that is not where the blob says is looked for
+  /// by its name in the search folders. Error: it is missing or unreadable, or
+  /// the slice lies outside it.
   llvm::Expected<llvm::ArrayRef<char>> read(PayloadAttr blob);
 
-  /// Makes `bytes` a payload: returns the blob of an equal one that is known,
-  /// or writes a file `<spill folder>/<hash>` and maps it.
+  /// Makes `bytes` a payload: returns the blob of an equal one that this store
+  /// made, or writes a file to the spill folder and maps it. The file is
+  /// removed when the store dies, unless spills are kept.
   llvm::Expected<PayloadAttr> add(mlir::MLIRContext *context,
-                               llvm::ArrayRef<char> bytes);
+                                  llvm::ArrayRef<char> bytes);
 
-  /// Keeps spilled files when the store dies: printed IR may name them.
+  /// Keeps what is spilled: printed IR may name it. Called before the first
+  /// payload is made, files are named by their content alone, so that equal
+  /// input prints equal IR and equal payloads of several runs are one file.
   void keepSpills() { keep = true; }
+
+  /// Folder in which files that have moved are looked for: the one of the IR
+  /// that names them.
+  void addSearchFolder(llvm::StringRef folder);
+
+  /// True for a file in the spill folder.
+  static bool isSpill(llvm::StringRef path);
 
   /// Folder of spilled payloads: `$LATHE_CACHE_DIR`, else the user's cache
   /// folder, with `/payloads` behind it.
@@ -61,11 +74,18 @@ public:
 private:
   struct Mapping;
   llvm::Expected<llvm::ArrayRef<char>> map(llvm::StringRef path);
+  /// `path`, or the file of that name in a search folder.
+  std::string locate(llvm::StringRef path);
+  /// Writes a spill file for `key`; the path of the file.
+  llvm::Expected<std::string> spill(llvm::StringRef key,
+                                    llvm::ArrayRef<char> bytes);
 
   std::mutex mutex;
   llvm::StringMap<std::unique_ptr<Mapping>> mappings;
+  std::vector<std::string> searchFolders;
   /// hash -> path of files that this store wrote.
   llvm::StringMap<std::string> spilled;
+  std::mutex spillMutex;
   bool keep = false;
 };
 

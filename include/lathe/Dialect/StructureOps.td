@@ -46,7 +46,7 @@ def Lathe_UseWeightOp
   }];
   let arguments = (ins FlatSymbolRefAttr:$weight);
   let results = (outs Lathe_WeightType:$result);
-  let assemblyFormat = "$weight attr-dict `:` type($result)";
+  let assemblyFormat = "$weight attr-dict `:` qualified(type($result))";
 }
 
 def Lathe_SublayerOp
@@ -75,7 +75,7 @@ def Lathe_SublayerOp
 
     Example:
     ```mlir
-    %y = lathe.sublayer ffn #lathe.site<"blocks.0.ffn"> residual(%x) source(%x) {
+    %y = lathe.sublayer ffn <"blocks.0.ffn"> residual(%x) source(%x) {
     ^bb0(%s: tensor<?x65x128xf32>):
       %0 = lathe.norm layer %s {epsilon = 1.0e-6 : f32} : (tensor<?x65x128xf32>) -> tensor<?x65x128xf32>
       ...
@@ -89,7 +89,7 @@ def Lathe_SublayerOp
   let results = (outs Lathe_FloatTensor:$result, Variadic<AnyType>:$extra);
   let regions = (region SizedRegion<1>:$body, MaxSizedRegion<1>:$post);
   let assemblyFormat = [{
-    $kind $site `residual` `(` $residual `)`
+    `` $kind $site `residual` `(` $residual `)`
     `source` `(` $source `)` (`args` `(` $args^ `)`)? $body
     (`post` $post^)? attr-dict `:` functional-type(operands, results)
   }];
@@ -107,7 +107,7 @@ def Lathe_BlockOp : Lathe_Op<"block", [SingleBlock, RecursiveMemoryEffects]> {
 
     Example:
     ```mlir
-    %y = lathe.block #lathe.site<"blocks.0"> {
+    %y = lathe.block <"blocks.0"> {
       ...
       lathe.yield %f : tensor<?x65x128xf32>
     } : tensor<?x65x128xf32>
@@ -135,7 +135,7 @@ def Lathe_StreamsOp
 
     Example:
     ```mlir
-    %y = lathe.streams #lathe.site<"blocks.0.attn"> (%x) left {
+    %y = lathe.streams <"blocks.0.attn"> (%x) left {
     ^bb0(%a: tensor<?x64xf32>):
       lathe.yield %a : tensor<?x64xf32>
     } right {

@@ -106,7 +106,7 @@ def Lathe_NormOp : Lathe_Op<"norm", [Pure, AttrSizedOperandSegments]> {
                        OptionalAttr<Lathe_SiteAttr>:$site);
   let results = (outs Lathe_FloatTensor:$result);
   let assemblyFormat = [{
-    $kind $x (`gamma` `(` $gamma^ `)`)?
+    `` $kind $x (`gamma` `(` $gamma^ `)`)?
     (`beta` `(` $beta^ `)`)? attr-dict `:`
     functional-type(operands, $result)
   }];
@@ -127,7 +127,7 @@ def Lathe_ActivationOp
   }];
   let arguments = (ins Lathe_ActivationKindAttr:$kind, Lathe_FloatTensor:$x);
   let results = (outs Lathe_FloatTensor:$result);
-  let assemblyFormat = "$kind $x attr-dict `:` type($result)";
+  let assemblyFormat = "`` $kind $x attr-dict `:` type($result)";
 }
 
 def Lathe_SoftmaxOp
@@ -155,11 +155,17 @@ def Lathe_RopeOp : Lathe_Op<"rope", [Pure]> {
 
     Constraints:
     * (C1) `rotary_dim` is even, positive and at most `head_dim`.
-    * (C2) `x_map` lists one index per dim of `x`.
+    * (C2) `x_map` lists one index per dim of `x`, over `i0` to `i3`.
     * (C3) the result has rank 3 and `heads * head_dim` columns.
     * (C4) `cos` and `sin` have one type, rank 3 and `rotary_dim / 2` columns.
 
     Source: RoFormer (arXiv 2104.09864), ONNX RotaryEmbedding-23.
+
+    Example:
+    ```mlir
+    %r = lathe.rope half %q <"[i0, i2, 32*i1 + i3]"> cos(%cos) sin(%sin) heads 12 x 32 rotary 32
+        : (tensor<?x?x384xf32>, tensor<1x?x16xf32>, tensor<1x?x16xf32>) -> tensor<?x?x384xf32>
+    ```
   }];
   let arguments = (ins Lathe_FloatTensor:$x, Lathe_FloatTensor:$cos,
                        Lathe_FloatTensor:$sin, Lathe_RopeLayoutAttr:$layout,
@@ -168,7 +174,7 @@ def Lathe_RopeOp : Lathe_Op<"rope", [Pure]> {
                        OptionalAttr<Lathe_SiteAttr>:$site);
   let results = (outs Lathe_FloatTensor:$result);
   let assemblyFormat = [{
-    $layout $x $x_map `cos` `(` $cos `)` `sin` `(` $sin `)`
+    `` $layout $x $x_map `cos` `(` $cos `)` `sin` `(` $sin `)`
     `heads` $heads `x` $head_dim `rotary` $rotary_dim attr-dict `:`
     functional-type(operands, $result)
   }];
@@ -203,15 +209,18 @@ def Lathe_AttentionOp : Lathe_Op<"attention", [AttrSizedOperandSegments,
     * (C5) the cache has `kv_heads` heads, `head_dim` and `value_dim` columns.
     * (C6) `softcap`, where present, is positive.
     * (C7) `mask_value` exactly with `rows = soft`.
+    * (C8) `mask` is a predicate and `bias` a number over `i0` to `i3`; every
+      `read` names a mask argument and has one index per dim of it.
 
     Source: Attention Is All You Need; grouped queries arXiv 2305.13245; ONNX
     Attention-23.
 
     Example:
     ```mlir
-    %o = lathe.attention %q, %k, %v heads 12 over 12 x 32, 32 scale 0.176777 : f32
-        maps <"[i0, i2, 32*i1 + i3]">, <"[i0, i2, 32*i1 + i3]">, <"[i0, i2, 32*i1 + i3]">
-        mask <"read(0, [i0, i3]) != 0">(%m) ...
+    %o = lathe.attention q(%q <"[i0, i2, 32*i1 + i3]">) k(%k <"[i0, i2, 32*i1 + i3]">)
+        v(%v <"[i0, i2, 32*i1 + i3]">) heads 12 over 6 dims 32, 32 scale 0.176777
+        mask <"read(0, [i0, i3]) != 0"> reads(%m)
+        : (tensor<?x?x384xf32>, tensor<?x?x192xf32>, tensor<?x?x192xf32>, tensor<?x?xi64>) -> tensor<?x?x384xf32>
     ```
   }];
   let arguments = (ins Lathe_FloatTensor:$q, Optional<Lathe_FloatTensor>:$k,
@@ -236,6 +245,7 @@ def Lathe_AttentionOp : Lathe_Op<"attention", [AttrSizedOperandSegments,
     (`cache` `(` $cache^ `)`)? `heads` $heads `over` $kv_heads
     `dims` $head_dim `,` $value_dim `scale` $scale (`softcap` $softcap^)?
     (`mask` $mask^)? (`bias` $bias^)? (`reads` `(` $mask_args^ `)`)?
+    (`rows` `` $rows^)? (`mask_value` $mask_value^)?
     attr-dict `:` functional-type(operands, $result)
   }];
   let hasVerifier = 1;
@@ -252,6 +262,12 @@ def Lathe_KvAppendOp : Lathe_Op<"kv_append", [
     Constraints:
     * (C1) the result has the type of `cache`.
     * (C2) `k_map` and `v_map` list one index per dim of their operand.
+
+    Example:
+    ```mlir
+    %kv2 = lathe.kv_append %kv, k(%k <"[i0, i2, 32*i1 + i3]">) v(%v <"[i0, i2, 32*i1 + i3]">)
+        : (!lathe.kv<6, 32, 32, f32>, tensor<?x?x192xf32>, tensor<?x?x192xf32>) -> !lathe.kv<6, 32, 32, f32>
+    ```
   }];
   let arguments = (ins Lathe_KvType:$cache, Lathe_FloatTensor:$k,
                        Lathe_FloatTensor:$v, Lathe_FormAttr:$k_map,
@@ -273,9 +289,10 @@ def Lathe_IndexExprOp : Lathe_Op<"index_expr", [Pure]> {
     `shape` gives each extent as a polynomial over the named dims.
 
     Constraints:
-    * (C1) `shape` has one entry per dim of the result, and static dims agree.
-    * (C2) the form parses; a boolean result takes a predicate, a number
-      otherwise.
+    * (C1) `shape` has one entry per dim of the result, a number over named
+      dims; static dims agree.
+    * (C2) the form is a predicate for a boolean result, else a number, over
+      as many coordinates as the result has dims.
     * (C3) every `read` names an operand and has one index per dim of it.
 
     Example:

@@ -1,4 +1,5 @@
-/*===- Abi.h - what compiled stages and the runtime agree on -------*- C -*-===*\
+/*===- Abi.h - what compiled stages and the runtime agree on -------*- C
+-*-===*\
 |*                                                                            *|
 |* Part of the Lathe project, under the Apache License v2.0 with LLVM         *|
 |* Exceptions.                                                                *|

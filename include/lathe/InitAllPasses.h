@@ -1,0 +1,39 @@
+//===- InitAllPasses.h - passes and pipelines of Lathe ----------*- C++ -*-===//
+//
+// Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// Registers Lathe's passes and pipelines, and for tools that stand alone the
+/// upstream ones beside them.
+///
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_INITALLPASSES_H
+#define LATHE_INITALLPASSES_H
+
+#include "lathe/Codegen/CPU/Passes.h"
+#include "lathe/Codegen/CPU/Pipeline.h"
+#include "lathe/Dialect/Passes.h"
+#include "mlir/InitAllPasses.h"
+
+namespace lathe {
+
+/// Registers the passes and pipelines of Lathe only.
+inline void registerPasses() {
+  registerLatheDialectPasses();
+  registerLatheCodegenCPUPasses();
+  registerCpuPipelines();
+}
+
+/// Registers the passes of Lathe and all of upstream.
+inline void registerAllPasses() {
+  mlir::registerAllPasses();
+  registerPasses();
+}
+
+} // namespace lathe
+
+#endif // LATHE_INITALLPASSES_H
