@@ -54,7 +54,7 @@ static MemRefType bufferType(RankedTensorType type) {
 
 /// Tensor arguments become buffers; results are written into further buffer
 /// arguments, numbered behind the others.
-static void passBuffers(func::FuncOp stage) {
+static LogicalResult passBuffers(func::FuncOp stage) {
   Block &block = stage.front();
   OpBuilder builder(&block, block.begin());
   int64_t numbered = 0;
@@ -80,18 +80,20 @@ static void passBuffers(func::FuncOp stage) {
         builder.getNamedAttr(kArgAttr, builder.getI64IntegerAttr(numbered++))};
     if (Attribute dims = stage.getResultAttr(n, LatheDialect::kDimsAttr))
       attrs.push_back(builder.getNamedAttr(LatheDialect::kDimsAttr, dims));
-    Value out = block.addArgument(type, end->getLoc());
+    if (failed(stage.insertArgument(number, type,
+                                    builder.getDictionaryAttr(attrs),
+                                    end->getLoc())))
+      return failure();
     bufferization::MaterializeInDestinationOp::create(
-        builder, end->getLoc(), /*result=*/Type(), result, out,
-        /*restrict=*/true, /*writable=*/true);
-    stage.setFunctionType(builder.getFunctionType(block.getArgumentTypes(),
-                                                  stage.getResultTypes()));
-    stage.setArgAttrs(number, attrs);
+        builder, end->getLoc(), /*result=*/Type(), result,
+        block.getArgument(number), /*restrict=*/true, /*writable=*/true);
   }
   end->setOperands({});
-  while (stage.getNumResults())
-    (void)stage.eraseResult(0);
+  if (failed(stage.eraseResults(
+          llvm::BitVector(stage.getNumResults(), /*t=*/true))))
+    return failure();
   stage.setFunctionType(builder.getFunctionType(block.getArgumentTypes(), {}));
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -355,6 +357,44 @@ static void addBufferization(OpPassManager &manager) {
   manager.addPass(createCSEPass());
 }
 
+/// Replaces `memref.expand_shape` of contiguous buffers by casts. Upstream's
+/// expansion of it computes sizes by division and fails when two extents of a
+/// group are only known at run time, although the operation carries them all.
+static void expandShapesAsCasts(func::FuncOp function) {
+  SmallVector<memref::ExpandShapeOp> ops;
+  function.walk([&](memref::ExpandShapeOp op) {
+    if (op.getSrcType().getLayout().isIdentity() &&
+        op.getResultType().getLayout().isIdentity())
+      ops.push_back(op);
+  });
+  for (memref::ExpandShapeOp op : ops) {
+    OpBuilder builder(op);
+    SmallVector<OpFoldResult> sizes = op.getMixedOutputShape();
+    SmallVector<OpFoldResult> strides(sizes.size());
+    OpFoldResult stride = builder.getIndexAttr(1);
+    for (int64_t dim = sizes.size() - 1; dim >= 0; --dim) {
+      strides[dim] = stride;
+      std::optional<int64_t> known = getConstantIntValue(stride),
+                             extent = getConstantIntValue(sizes[dim]);
+      if (known && extent) {
+        stride = builder.getIndexAttr(*known * *extent);
+        continue;
+      }
+      stride = arith::MulIOp::create(
+                   builder, op.getLoc(),
+                   getValueOrCreateConstantIndexOp(builder, op.getLoc(), stride),
+                   getValueOrCreateConstantIndexOp(builder, op.getLoc(),
+                                                   sizes[dim]))
+                   .getResult();
+    }
+    auto cast = memref::ReinterpretCastOp::create(
+        builder, op.getLoc(), op.getResultType(), op.getSrc(),
+        /*offset=*/builder.getIndexAttr(0), sizes, strides);
+    op.replaceAllUsesWith(cast.getResult());
+    op.erase();
+  }
+}
+
 /// Symbols that nobody outside needs may be inlined and dropped.
 static void makeInternal(ModuleOp module, StringRef name) {
   std::string scratch = (name + "_scratch").str();
@@ -377,7 +417,8 @@ lathe::compileLoweredStage(func::FuncOp stage, const CpuTarget &target) {
   std::string bodyName = stage.getName().str();
   stage.setPublic();
 
-  passBuffers(stage);
+  if (failed(passBuffers(stage)))
+    return failure();
   if (failed(runPasses(module, addBufferization)))
     return failure();
   stage = module.lookupSymbol<func::FuncOp>(bodyName);
@@ -404,6 +445,8 @@ lathe::compileLoweredStage(func::FuncOp stage, const CpuTarget &target) {
           module.lookupSymbol<func::FuncOp>(sizeName))))
     return failure();
   makeInternal(module, name);
+  for (auto function : module.getOps<func::FuncOp>())
+    expandShapesAsCasts(function);
   if (failed(runPasses(module, [&](OpPassManager &manager) {
         manager.addPass(memref::createFoldMemRefAliasOpsPass());
         buildCpuToLLVMPipeline(manager, target);
