@@ -25,10 +25,8 @@ StageLowering::parseMap(Operation *op, FormAttr map, ArrayRef<Poly> extents) {
   ParseOptions options;
   options.extents = extents;
   auto list = parseIndexExprList(shapes.getContext(), map.getText(), options);
-  if (!list) {
-    op->emitOpError("map: ") << llvm::toString(list.takeError());
-    return failure();
-  }
+  if (!list)
+    return op->emitOpError("map: ") << llvm::toString(list.takeError());
   SmallVector<Poly> position;
   for (IndexExpr e : *list) {
     if (!e.isPoly())

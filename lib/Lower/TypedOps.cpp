@@ -7,7 +7,12 @@
 
 #include "StageLowering.h"
 #include "lathe/Codegen/CPU/EmitLinear.h"
+#include "lathe/Codegen/CPU/EmitNorm.h"
+#include "lathe/Codegen/CPU/EmitSoftmax.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/ADT/bit.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -180,8 +185,22 @@ static Tensor sumAlong(TensorBuilder &t, const Tensor &x, int64_t axis,
 }
 
 Tensor StageLowering::softmax(const Tensor &x, int64_t axis) {
-  Tensor power = t.map(shifted(t, x, axis, sumType(x.element)),
-                       sumType(x.element), [](Scalars &s, ArrayRef<Value> v) {
+  Type compute = sumType(x.element);
+  if (usesKernels() && compute.isF32() && axis == x.rank() - 1) {
+    int64_t columns =
+        x.shape.back().getConstantInt().value_or(ShapedType::kDynamic);
+    std::string name = getKernel(
+        "softmax " + std::to_string(columns),
+        [&](ModuleOp module, StringRef name) {
+          return success(
+              bool(emitSoftmaxKernel(module, name, columns, target)));
+        });
+    Tensor rows = t.flatten(t.convert(x, compute), axis);
+    Tensor result = callKernel(name, t.valueOf(rows), rows.shape, compute);
+    return t.convert(t.reshape(result, x.shape), x.element);
+  }
+  Tensor power = t.map(shifted(t, x, axis, compute), compute,
+                       [](Scalars &s, ArrayRef<Value> v) {
                          return s.exp(v[0]);
                        });
   Tensor sum = sumAlong(t, power, axis, [](Scalars &, ArrayRef<Value> v) {
@@ -202,11 +221,50 @@ Tensor StageLowering::logSoftmax(const Tensor &x, int64_t axis) {
   });
 }
 
+Tensor StageLowering::vectorOf(Value part, Poly count) {
+  ImplicitLocOpBuilder &b = t.getBuilder();
+  auto type = cast<MemRefType>(part.getType());
+  Type element = type.getElementType();
+  int64_t size = *count.getConstantInt();
+  if (type.getDimSize(0) != size)
+    part = memref::ReinterpretCastOp::create(
+        b, MemRefType::get(size, element), part, /*offset=*/int64_t(0),
+        /*sizes=*/ArrayRef<int64_t>(size), /*strides=*/ArrayRef<int64_t>(1));
+  Value tensor = bufferization::ToTensorOp::create(
+      b, RankedTensorType::get(size, element), part, /*restrict=*/true,
+      /*writable=*/false);
+  return t.wrap(tensor, element, {count});
+}
+
 Tensor StageLowering::layerNorm(const Tensor &x, Value gamma, Value beta,
                                 double epsilon, bool isRms) {
   Type compute = sumType(x.element);
   int64_t axis = x.rank() - 1;
   Poly columns = x.shape.back();
+  std::optional<int64_t> fixed = columns.getConstantInt();
+  if (usesKernels() && compute.isF32() && fixed && *fixed > 0) {
+    NormSpec spec;
+    spec.kind = isRms ? NormSpec::Kind::Rms : NormSpec::Kind::Layer;
+    spec.columns = *fixed;
+    spec.epsilon = epsilon;
+    spec.gamma = bool(gamma);
+    spec.beta = bool(beta);
+    std::string key;
+    llvm::raw_string_ostream(key)
+        << "norm " << *fixed << (isRms ? " rms " : " layer ")
+        << llvm::format_hex(llvm::bit_cast<uint64_t>(epsilon), 16)
+        << (gamma ? " gamma" : "") << (beta ? " beta" : "");
+    std::string name = getKernel(key, [&](ModuleOp module, StringRef name) {
+      return success(bool(emitNormKernel(module, name, spec, target)));
+    });
+    Tensor rows = t.flatten(t.convert(x, compute), axis);
+    SmallVector<Value> inputs = {t.valueOf(rows)};
+    for (Value part : {gamma, beta})
+      if (part)
+        inputs.push_back(part);
+    Tensor result = callKernel(name, inputs, rows.shape, compute);
+    return t.convert(t.reshape(result, x.shape), x.element);
+  }
   Tensor centred = t.convert(x, compute);
   if (!isRms)
     centred = t.map({centred, mean(centred, axis)}, compute,
@@ -228,4 +286,13 @@ Tensor StageLowering::layerNorm(const Tensor &x, Value gamma, Value beta,
       scaled = s.add(scaled, v.back());
     return scaled;
   });
+}
+
+LogicalResult StageLowering::lowerNorm(NormOp op) {
+  Value gamma = op.getGamma() ? getPart(op.getGamma()) : Value();
+  Value beta = op.getBeta() ? getPart(op.getBeta()) : Value();
+  bind(op.getResult(), layerNorm(get(op.getX()), gamma, beta,
+                                 op.getEpsilon().convertToDouble(),
+                                 op.getKind() == NormKind::Rms));
+  return success();
 }

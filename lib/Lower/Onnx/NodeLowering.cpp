@@ -16,20 +16,11 @@ using namespace lathe;
 //===----------------------------------------------------------------------===//
 
 LoweringTable::LoweringTable() {
-  addElementwise(*this);
   addActivations(*this);
-  addReductions(*this);
-  addNormalizations(*this);
   addContractions(*this);
-  addConvolutions(*this);
-  addPooling(*this);
-  addResampling(*this);
-  addMovement(*this);
-  addIndexing(*this);
-  addSearch(*this);
-  addQuantization(*this);
-  addTransformer(*this);
-  addContrib(*this);
+  addElementwise(*this);
+  addNormalizations(*this);
+  addReductions(*this);
 }
 
 const LoweringTable &LoweringTable::get() {

@@ -265,8 +265,8 @@ static LogicalResult lowerScan(Node &n, bool isProduct) {
       [&](Scalars &s, ValueRange buffers) {
         Value in = buffers[0], out = buffers[1];
         Value extent = memref::DimOp::create(s, in, 1);
-        SmallVector<Value> sizes{memref::DimOp::create(s, in, 0),
-                                 memref::DimOp::create(s, in, 2)};
+        SmallVector<Value> sizes = {memref::DimOp::create(s, in, 0),
+                                    memref::DimOp::create(s, in, 2)};
         s.forall(sizes, [&](ValueRange lane) {
           s.loop(s.index(0), extent, s.constant(compute, isProduct),
                  [&](Value k, ValueRange sum) -> SmallVector<Value> {
