@@ -11,7 +11,6 @@
 #include "lathe/Codegen/CPU/KvAppend.h"
 #include "lathe/Codegen/CPU/Rope.h"
 #include "lathe/IndexExpr/Text.h"
-#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace lathe;
@@ -117,30 +116,9 @@ Poly StageLowering::rowsOf(Value source, ArrayRef<Poly> map) {
   return {};
 }
 
-/// A buffer as `memref<?xT>`, as kernels take it.
-static Value flatten(Scalars &s, Value buffer) {
-  auto type = cast<MemRefType>(buffer.getType());
-  auto flat = MemRefType::get({ShapedType::kDynamic}, type.getElementType());
-  if (type.getRank() > 1) {
-    ReassociationIndices all =
-        llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
-    buffer = memref::CollapseShapeOp::create(
-        s, buffer, ArrayRef<ReassociationIndices>{all});
-  }
-  if (buffer.getType() == flat)
-    return buffer;
-  return memref::CastOp::create(s, flat, buffer);
-}
-
 /// The function of a kernel that has been made under `name`.
 static func::FuncOp lookup(ModuleOp kernels, StringRef name) {
   return kernels.lookupSymbol<func::FuncOp>(name);
-}
-
-static std::string textOf(Type type) {
-  std::string text;
-  llvm::raw_string_ostream(text) << type;
-  return text;
 }
 
 //===----------------------------------------------------------------------===//
@@ -159,8 +137,8 @@ LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
     ids = t.convert(ids, i64);
   spec.idType = ids.element;
   std::string name = getKernel(
-      "embedding " + std::to_string(spec.columns) + textOf(spec.tableType) +
-          textOf(spec.idType),
+      "embedding " + std::to_string(spec.columns) + typeText(spec.tableType) +
+          typeText(spec.idType),
       [&](ModuleOp module, StringRef name) {
         return success(
             bool(emitEmbeddingKernel(module, name, spec, target)));
@@ -176,8 +154,8 @@ LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
                     [&](Scalars &s, Value ctx, ValueRange in) {
                       Value zero = s.index(0);
                       SmallVector<Value> arguments = {
-                          ctx, flatten(s, in[0]), zero, flatten(s, in[1]),
-                          zero, flatten(s, in[3]), zero, in[2],
+                          ctx, flattenBuffer(s, in[0]), zero, flattenBuffer(s, in[1]),
+                          zero, flattenBuffer(s, in[3]), zero, in[2],
                           s.index(type.getDim(0))};
                       func::CallOp::create(s, lookup(kernels, name),
                                            arguments);
@@ -217,7 +195,7 @@ LogicalResult StageLowering::lowerRope(RopeOp op) {
                     std::to_string(columns) + " " +
                     std::to_string(spec.rotaryDim) +
                     (op.getLayout() == RopeLayout::Half ? "h" : "i") +
-                    textOf(x->element) + (spec.unitInput ? "u" : "s");
+                    typeText(x->element) + (spec.unitInput ? "u" : "s");
   std::string name = getKernel(key, [&](ModuleOp module, StringRef name) {
     return success(bool(emitRopeKernel(module, name, spec, target)));
   });
@@ -239,12 +217,12 @@ LogicalResult StageLowering::lowerRope(RopeOp op) {
           "rotate", inputs, t.empty(*shape, f32), false,
           [&](Scalars &s, Value ctx, ValueRange in) {
             Value zero = s.index(0), one = s.index(1);
-            SmallVector<Value> arguments = {ctx, flatten(s, in[0])};
+            SmallVector<Value> arguments = {ctx, flattenBuffer(s, in[0])};
             llvm::append_range(arguments, in.slice(1, 5));
             for (unsigned table : {6, 9})
-              arguments.append({flatten(s, in[table]), zero, in[table + 1],
+              arguments.append({flattenBuffer(s, in[table]), zero, in[table + 1],
                                 in[table + 2], one});
-            arguments.append({flatten(s, in[15]), zero, in[12],
+            arguments.append({flattenBuffer(s, in[15]), zero, in[12],
                               s.index(columns), s.index(heads * columns),
                               in[13], in[14]});
             func::CallOp::create(s, lookup(kernels, name), arguments);
@@ -274,7 +252,7 @@ LogicalResult StageLowering::appendRows(Operation *op, Value source,
   spec.inputType = x->element;
   spec.unitInput = x->unitColumns;
   std::string key = "append " + std::to_string(heads) + "x" +
-                    std::to_string(columns) + textOf(x->element) +
+                    std::to_string(columns) + typeText(x->element) +
                     (spec.unitInput ? "u" : "s");
   std::string name = getKernel(key, [&](ModuleOp module, StringRef name) {
     return success(bool(emitKvAppendKernel(module, name, spec, target)));
@@ -285,9 +263,9 @@ LogicalResult StageLowering::appendRows(Operation *op, Value source,
                  t.dim(t.getTerms().symbol("kv_capacity"))});
   callOwnKernel("store", inputs, cache, /*updates=*/true,
                 [&](Scalars &s, Value ctx, ValueRange in) {
-                  SmallVector<Value> arguments = {ctx, flatten(s, in[0])};
+                  SmallVector<Value> arguments = {ctx, flattenBuffer(s, in[0])};
                   llvm::append_range(arguments, in.slice(1, 5));
-                  arguments.append({flatten(s, in[10]), s.index(0)});
+                  arguments.append({flattenBuffer(s, in[10]), s.index(0)});
                   llvm::append_range(arguments, in.slice(6, 4));
                   func::CallOp::create(s, lookup(kernels, name), arguments);
                 });
@@ -662,10 +640,10 @@ LogicalResult StageLowering::lowerAttention(AttentionOp op) {
           [&](Scalars &s, Value ctx, ValueRange in) {
             SmallVector<Value> arguments = {ctx};
             for (unsigned operand : {0, 6, 12}) {
-              arguments.push_back(flatten(s, in[operand]));
+              arguments.push_back(flattenBuffer(s, in[operand]));
               llvm::append_range(arguments, in.slice(operand + 1, 5));
             }
-            arguments.append({flatten(s, in[in.size() - 2]), s.index(0),
+            arguments.append({flattenBuffer(s, in[in.size() - 2]), s.index(0),
                               in.back(), in[18], in[19], in[20]});
             llvm::append_range(arguments,
                                in.slice(21, forms.getArguments().size()));

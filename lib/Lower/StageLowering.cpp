@@ -9,6 +9,7 @@
 #include "Onnx/NodeLowering.h"
 #include "lathe/Codegen/CPU/KernelBuilder.h"
 #include "mlir/IR/Matchers.h"
+#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace lathe;
@@ -86,6 +87,31 @@ static Type bufferType(Type type) {
   return tensor ? Type(MemRefType::get(tensor.getShape(),
                                        tensor.getElementType()))
                 : type;
+}
+
+Value lathe::flattenBuffer(Scalars &s, Value buffer) {
+  auto type = cast<MemRefType>(buffer.getType());
+  auto flat = MemRefType::get({ShapedType::kDynamic}, type.getElementType());
+  if (type.getRank() == 0)
+    buffer = memref::ExpandShapeOp::create(
+        s, MemRefType::get(1, type.getElementType()), buffer,
+        ArrayRef<ReassociationIndices>{}, ArrayRef<OpFoldResult>{
+            s.getIndexAttr(1)});
+  if (type.getRank() > 1) {
+    ReassociationIndices all =
+        llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
+    buffer = memref::CollapseShapeOp::create(
+        s, buffer, ArrayRef<ReassociationIndices>{all});
+  }
+  if (buffer.getType() == flat)
+    return buffer;
+  return memref::CastOp::create(s, flat, buffer);
+}
+
+std::string lathe::typeText(Type type) {
+  std::string text;
+  llvm::raw_string_ostream(text) << type;
+  return text;
 }
 
 SmallVector<Value> StageLowering::callOwnKernel(StringRef family,

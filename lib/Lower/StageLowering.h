@@ -108,7 +108,9 @@ public:
                 int64_t outputs, mlir::Value bias,
                 llvm::ArrayRef<Tensor> extras, mlir::Region *epilogue);
   /// [..., M, K] x [..., K, N] with broadcast leading dims.
-  Tensor matmul(const Tensor &a, const Tensor &b);
+  /// `transA` and `transB`: the operand's last two dims are swapped.
+  Tensor matmul(const Tensor &a, const Tensor &b, bool transA = false,
+                bool transB = false);
 
   TensorBuilder t;
 
@@ -120,6 +122,8 @@ private:
     bool unitColumns = true;
     mlir::Type element;
   };
+  StridedOperand matmulOperand(const Tensor &x, unsigned leading,
+                               bool transposed);
   std::optional<StridedOperand> tryStrided(const Tensor &x,
                                            llvm::ArrayRef<Poly> map);
   mlir::FailureOr<StridedOperand> strided(mlir::Operation *op,
@@ -151,6 +155,11 @@ private:
   llvm::DenseMap<mlir::Value, mlir::Value> parts;
   llvm::StringMap<std::string> kernelNames;
 };
+
+/// A buffer as `memref<?xT>`, as kernels take it.
+mlir::Value flattenBuffer(Scalars &s, mlir::Value buffer);
+/// A type as it prints, for keys of kernels.
+std::string typeText(mlir::Type type);
 
 } // namespace lathe
 

@@ -17,7 +17,7 @@ static constexpr unsigned kInlineSize = 24;
 
 TensorBuilder::TensorBuilder(OpBuilder &builder, Location loc,
                              IndexExprContext &terms, ReadTensorFn readTensor)
-    : b(loc, builder), terms(terms), readTensor(std::move(readTensor)) {}
+    : b(loc, builder), terms(terms), readTensorFn(std::move(readTensor)) {}
 
 //===----------------------------------------------------------------------===//
 // Extents
@@ -176,8 +176,7 @@ Value TensorBuilder::valueOf(const Tensor &tensor) {
   return known;
 }
 
-/// The read that the whole form is, or null.
-static Atom getMovement(IndexExpr form) {
+Atom lathe::getMovement(IndexExpr form) {
   if (Poly p = form.poly()) {
     Atom atom = p.getAtom();
     return atom && atom.kind() == AtomKind::Read ? atom : Atom();

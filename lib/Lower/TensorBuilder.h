@@ -44,6 +44,9 @@ using MapFn = llvm::function_ref<mlir::Value(Scalars &,
 /// Computes an element of the result at coordinates.
 using GenerateFn = llvm::function_ref<mlir::Value(Scalars &, mlir::ValueRange)>;
 
+/// The read that the whole form is, or null: a view of another tensor.
+Atom getMovement(IndexExpr form);
+
 class TensorBuilder {
 public:
   using Value = mlir::Value;
@@ -130,6 +133,9 @@ public:
   Value emitForm(Scalars &s, IndexExpr form, Type element,
                  mlir::ValueRange coords, Extents extents);
 
+  /// The tensor behind a read of a form.
+  Tensor readTensor(unsigned id) { return readTensorFn(id); }
+
   /// The first name that no dim had, since the builder was made.
   llvm::StringRef getMissing() const { return missing; }
 
@@ -151,7 +157,7 @@ private:
 
   mlir::ImplicitLocOpBuilder b;
   IndexExprContext &terms;
-  ReadTensorFn readTensor;
+  ReadTensorFn readTensorFn;
   Value context;
   llvm::StringMap<Value> dims;
   mlir::Operation *dimAnchor = nullptr;

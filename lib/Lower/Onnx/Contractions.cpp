@@ -55,15 +55,8 @@ static LogicalResult lowerMatMulInteger(Node &n) {
 /// alpha * A' * B' + beta * C.
 static LogicalResult lowerGemm(Node &n) {
   Tensor a = n.in(0), b = n.in(1);
-  // Loops M, N, K.
-  SmallVector<int64_t> left = {0, 2}, right = {2, 1};
-  if (n.op.getInt("transA", 0))
-    std::swap(left[0], left[1]);
-  if (n.op.getInt("transB", 0))
-    std::swap(right[0], right[1]);
-  Type accumulator =
-      isa<FloatType>(a.element) ? getComputeType(a.element) : a.element;
-  Tensor product = n.t.einsum({a, b}, {left, right}, {0, 1}, accumulator);
+  Tensor product = n.stage.matmul(a, b, n.op.getInt("transA", 0) != 0,
+                                  n.op.getInt("transB", 0) != 0);
   double alpha = n.op.getFloat("alpha", 1.0), beta = n.op.getFloat("beta", 1.0);
   SmallVector<Tensor> operands = {product};
   if (n.has(2))
