@@ -84,8 +84,10 @@ protected:
 
 std::nullopt_t Matcher::failAt(Operation *op, const Twine &why) {
   std::string name;
-  if (auto loc = op->getLoc()->findInstanceOf<NameLoc>())
-    name = ("node '" + loc.getName().strref() + "' ").str();
+  auto from = op->getDiscardableAttr(LatheDialect::kFromAttr);
+  if (auto dict = dyn_cast_or_null<DictionaryAttr>(from))
+    if (auto node = dict.getAs<StringAttr>("node"))
+      name = ("node '" + node.strref() + "' ").str();
   if (auto carrier = dyn_cast<OnnxOp>(op))
     name += ("(" + carrier.getOpType() + "): ").str();
   return fail(name + why);
@@ -189,10 +191,13 @@ bool SoftmaxMatcher::reachesScores(Value value) {
   SmallVector<std::pair<Value, unsigned>> pending{{value, 0}};
   DenseSet<Value> seen;
   while (!pending.empty()) {
-    auto [current, depth] = pending.pop_back_val();
+    Value current = pending.back().first;
+    unsigned depth = pending.pop_back_val().second;
     if (depth > kDepth || !seen.insert(current).second)
       continue;
-    auto push = [&](Value next) { pending.emplace_back(next, depth + 1); };
+    auto push = [&, depth](Value next) {
+      pending.emplace_back(next, depth + 1);
+    };
     if (auto tanh = current.getDefiningOp<ActivationOp>()) {
       if (tanh.getKind() == ActivationKind::Tanh)
         push(tanh.getX());

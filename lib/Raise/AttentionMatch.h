@@ -43,7 +43,7 @@ struct AttentionMatch {
   /// What the attention replaces.
   mlir::Value result;
   /// Index into [B, S, heads * valueDim] in the result's own coordinates.
-  llvm::SmallVector<Poly, 3> resultIndex;
+  llvm::SmallVector<Poly, 4> resultIndex;
 };
 
 /// Outcome of looking at a node: a match, or why there is none. An empty

@@ -115,7 +115,7 @@ void RowHoister::hoist(Operation *op, const Rows &rows,
                   : getTensorType(newShape, getElement(old));
   copy->getResult(0).setType(type);
   Value view = forms.getView(
-      op->getLoc(), {copy->getResult(0), SmallVector<Poly, 4>(*map)}, shape);
+      op->getLoc(), {copy->getResult(0), SmallVector<Poly, 4>(ArrayRef<Poly>(*map))}, shape);
   hoisted[old] = {copy->getResult(0), newShape};
   raiser.replaceUses(old, view);
   // Later operands are looked up by what they were.

@@ -43,6 +43,9 @@ void lathe::raisePipeline(OpPassManager &manager, ModelLevel level) {
   manager.addPass(createRaiseConv());
   manager.addPass(createRaiseRope());
   manager.addPass(createRaiseAttention());
+  // Before, a look-up of a constant table is a closed form: rotary tables and
+  // relative positions are.
+  manager.addPass(createRaiseEmbedding());
   manager.addPass(createHoistRowOps());
   manager.addPass(createMaterializeIndexExprs());
   manager.addPass(createRaiseKvCache());

@@ -48,7 +48,7 @@ private:
                  int64_t heads, int64_t size);
   Operand makeOperand(Location loc, Poly form, ArrayRef<Poly> extents,
                       Type element);
-  bool raise(const AttentionMatch &match, std::string &reason);
+  bool raise(AttentionMatch &match, std::string &reason);
   void raisePresent(OnnxOp op);
 
   Block &block;
@@ -132,9 +132,20 @@ static bool isAffine(Poly index) {
   return !rest.usesReads();
 }
 
+/// A tree of selections of reads without the factor that all of them have.
+static Poly dropFactor(Poly form, Extents extents) {
+  IndexExprContext &context = form.getContext();
+  Atom atom = form.terms()[0].atoms[0];
+  if (atom.kind() == AtomKind::Read)
+    return context.read(atom.index(), atom.operands());
+  return context.select(atom.cond(), dropFactor(atom.operands()[0], extents),
+                        dropFactor(atom.operands()[1], extents), extents);
+}
+
 Operand AttentionRaiser::makeOperand(Location loc, Poly form,
                                      ArrayRef<Poly> extents, Type element) {
   std::optional<SmallVector<ReadBranch>> branches = readBranches(form);
+  double factor = 1;
   if (branches && branches->size() == 1 &&
       llvm::all_of(branches->front().index, isAffine)) {
     const ReadBranch &branch = branches->front();
@@ -143,16 +154,21 @@ Operand AttentionRaiser::makeOperand(Location loc, Poly form,
       return {base, getMap(raiser->getContext(), branch.index),
               branch.coef.asDouble()};
   }
+  // Without a common factor, rows that are also a result are one tensor.
+  if (branches && !branches->front().coef.isOne()) {
+    factor = branches->front().coef.asDouble();
+    form = dropFactor(form, extents);
+  }
   Value value = forms.get(loc, form, extents, element);
   SmallVector<Poly, 4> index = getIdentity(context, extents);
-  return {value, getMap(raiser->getContext(), index), 1};
+  return {value, getMap(raiser->getContext(), index), factor};
 }
 
 //===----------------------------------------------------------------------===//
 // Building
 //===----------------------------------------------------------------------===//
 
-bool AttentionRaiser::raise(const AttentionMatch &match, std::string &reason) {
+bool AttentionRaiser::raise(AttentionMatch &match, std::string &reason) {
   Location loc = match.anchor.getLoc();
   Poly k, v, q = match.q;
   std::optional<int64_t> group = findGroup(match, k, v);
@@ -228,7 +244,7 @@ bool AttentionRaiser::raise(const AttentionMatch &match, std::string &reason) {
                 ArrayRef<Poly>(identity) == ArrayRef<Poly>(match.resultIndex);
   if (!isSame)
     result = forms.getView(
-        loc, {result, SmallVector<Poly, 4>(match.resultIndex)}, *shape);
+        loc, {result, match.resultIndex}, *shape);
   // Later matches may still name what this one leaves unused.
   raiser.replaceUses(match.result, result);
   return true;

@@ -276,28 +276,26 @@ std::optional<Rotation> RopeRaiser::match(Value value, RopeLayout layout,
   return Rotation{value, layout, size, rotarySize, a.base, *index, cos, sin};
 }
 
-/// True if `value` is a sum of products, or shows one through movement.
+/// True if `value` is a sum, or puts columns of several tensors together, one
+/// of them a sum. What only shows one tensor is looked at there.
 static bool mayBeRotated(Value value, const SymbolicShapes &shapes) {
   OnnxOp op = getCarrier(value);
   if (!op || !isFloatTensor(value))
     return false;
-  auto isSum = [](OnnxOp sum) {
-    if (!sum || !(sum.is("Add") || sum.is("Sub")) || isConstant(sum.getInputs()[0]))
-      return false;
-    return true;
-  };
   if (op.is("Add"))
     return true;
-  if (!op.is("Concat") && !op.is("Reshape") && !op.is("ScatterND"))
-    return false;
   IndexExpr form = shapes.formOf(value);
   if (!form || !form.isPoly() || form.size() > 200)
     return false;
-  SmallVector<unsigned> ids = collectReads(form);
+  Atom atom = form.poly().getAtom();
   constexpr unsigned kMaxReads = 4;
-  return ids.size() <= kMaxReads && llvm::any_of(ids, [&](unsigned id) {
-           return isSum(getCarrier(shapes.valueOfRead(id)));
-         });
+  SmallVector<unsigned> ids = collectReads(form);
+  if (!atom || atom.kind() != AtomKind::Select || ids.size() > kMaxReads)
+    return false;
+  return llvm::any_of(ids, [&](unsigned id) {
+    OnnxOp sum = getCarrier(shapes.valueOfRead(id));
+    return sum && (sum.is("Add") || sum.is("Sub"));
+  });
 }
 
 std::optional<Rotation> RopeRaiser::match(Value value) {
@@ -569,39 +567,37 @@ void RopeRaiser::raiseNode(OnnxOp op) {
 //===----------------------------------------------------------------------===//
 
 void RopeRaiser::run() {
-  // From the last to the first: what holds a rotation and columns that are not
-  // rotated comes behind the rotation itself.
   SmallVector<Rotation> rotations;
   SmallVector<OnnxOp> nodes;
-  DenseSet<Value> inside;
-  for (Operation &op : llvm::reverse(block)) {
-    auto carrier = dyn_cast<OnnxOp>(op);
-    if (!carrier || carrier->getNumResults() != 1)
-      continue;
+  for (auto carrier : block.getOps<OnnxOp>()) {
     if (carrier.getOpType() == "RotaryEmbedding") {
       nodes.push_back(carrier);
       continue;
     }
+    if (carrier->getNumResults() != 1)
+      continue;
     Value value = carrier.getOutputs()[0];
-    if (inside.contains(value) || !mayBeRotated(value, shapes))
+    if (!mayBeRotated(value, shapes))
       continue;
     std::optional<Rotation> rotation = match(value);
     if (!rotation)
       continue;
+    // What holds a rotation and columns that are not rotated takes its place.
+    IndexExpr form = shapes.formOf(value);
+    SmallVector<unsigned> inside = collectReads(form);
+    bool isView = llvm::any_of(rotations, [&](const Rotation &other) {
+      return other.value != value && other.rotarySize == rotation->rotarySize &&
+             other.size == rotation->size &&
+             llvm::is_contained(inside, shapes.readIdOf(other.value));
+    });
+    if (isView)
+      continue;
+    llvm::erase_if(rotations, [&](const Rotation &other) {
+      return llvm::is_contained(inside, shapes.readIdOf(other.value));
+    });
     rotations.push_back(*rotation);
-    // The sums and the movement that it is made of.
-    SmallVector<Value> pending(carrier.getInputs());
-    constexpr unsigned kMaxInside = 32;
-    for (unsigned n = 0; !pending.empty() && n < kMaxInside; ++n) {
-      Value part = pending.pop_back_val();
-      OnnxOp maker = getCarrier(part);
-      if (!maker || shapes.readIdOf(part) == rotation->base)
-        continue;
-      inside.insert(part);
-      llvm::append_range(pending, maker.getInputs());
-    }
   }
-  for (const Rotation &rotation : llvm::reverse(rotations))
+  for (const Rotation &rotation : rotations)
     raise(rotation);
   for (OnnxOp op : nodes)
     raiseNode(op);

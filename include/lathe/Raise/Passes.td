@@ -191,6 +191,25 @@ def RaiseConv : Lathe_ModulePass<"lathe-raise-conv"> {
   }];
 }
 
+def RaiseEmbedding : Lathe_ModulePass<"lathe-raise-embedding"> {
+  let summary = "Raises look-ups of rows of a constant table";
+  let description = [{
+    Runs behind the passes that want tables in closed form (rotary embeddings,
+    relative positions). A table that is also a head shares its payload.
+
+    Before:
+    ```mlir
+    %y = lathe.onnx "Gather"(%table, %ids) {axis = 0 : i64, ...} ...
+    ```
+    After:
+    ```mlir
+    lathe.weight @table {data = ...} : !lathe.weight<100x64xf32, #lathe.dense<f32>>
+    ...
+    %y = lathe.embedding %ids, %0 : ...
+    ```
+  }];
+}
+
 def RaiseKvCache : Lathe_ModulePass<"lathe-raise-kv-cache"> {
   let summary = "Makes the entries prefill and decode";
   let description = [{
@@ -219,13 +238,13 @@ def RaiseKvCache : Lathe_ModulePass<"lathe-raise-kv-cache"> {
 }
 
 def RaiseLinear : Lathe_ModulePass<"lathe-raise-linear"> {
-  let summary = "Raises products with constant weights, and embeddings";
+  let summary = "Raises products with constant weights";
   let description = [{
     MatMul and Gemm with a constant right side, behind any number of casts,
     transpositions and reshapes, become `lathe.linear` over a `lathe.weight` at
     module level; a vector added behind (also behind movement that keeps the
-    last axis) becomes its bias. Gather of rows of a constant table becomes
-    `lathe.embedding`. Equal bytes, also up to transposition, are one payload.
+    last axis) becomes its bias. Equal bytes, also up to transposition, are one
+    payload.
 
     Before:
     ```mlir
