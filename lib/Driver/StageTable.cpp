@@ -25,6 +25,8 @@ static constexpr StringLiteral kStageDims = "lathe.stage_dims";
 static constexpr StringLiteral kPartAttr = "lathe.part";
 /// Name of the dim that is the capacity of the cache.
 static constexpr StringLiteral kCapacity = "kv_capacity";
+/// Attribute of an entry with a cache: the dim that is its length.
+static constexpr StringLiteral kPastDim = "lathe.past_dim";
 /// Placeholder until the text that names a stage's function is known.
 static constexpr StringLiteral kStageName = "stage";
 
@@ -301,8 +303,12 @@ llvm::Error EntryBuilder::declareInterface() {
                  static_cast<uint32_t>(decl.inputs.size())};
     decl.inputs.push_back(std::move(input));
   }
-  if (hasCache)
+  auto past = function->getAttrOfType<StringAttr>(kPastDim);
+  if (hasCache) {
+    if (past && !llvm::is_contained(decl.dims, past.getValue().str()))
+      decl.dims.push_back(past.getValue().str());
     decl.dims.push_back(kCapacity.str());
+  }
 
   // Roles by the shape of the interface: the batch is the first dim of the
   // first input; a sequence is its second where the input holds ids.
@@ -318,7 +324,7 @@ llvm::Error EntryBuilder::declareInterface() {
                        ? rt::Expr(1)
                        : rt::Expr::dim(decl.roles.sequence);
   }
-  if (auto past = function->getAttrOfType<StringAttr>("lathe.past_dim"))
+  if (past)
     decl.roles.past = past.getValue().str();
   else
     for (const rt::ValueDecl &input : decl.inputs)
@@ -668,6 +674,8 @@ llvm::Error EntryBuilder::buildGroup(unsigned index) {
   for (const std::string &dim : entry.entry.dims)
     dims.push_back(dim);
   stage->setAttr(kStageDims, builder.getStrArrayAttr(dims));
+  if (Attribute past = function->getAttr(kPastDim))
+    stage->setAttr(kPastDim, past);
   // Provenance and sites differ between equal layers.
   stage.walk([](Operation *op) {
     op->removeAttr(LatheDialect::kFromAttr);

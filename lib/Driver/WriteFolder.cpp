@@ -55,7 +55,7 @@ static llvm::Error link(llvm::ArrayRef<std::string> objects,
     args.push_back(object);
   llvm::SmallString<128> log(folder);
   path::append(log, "link.log");
-  auto removeLog = llvm::make_scope_exit([&] { fs::remove(log); });
+  auto removeLog = llvm::scope_exit([&] { fs::remove(log); });
   std::string message;
   int code = llvm::sys::ExecuteAndWait(
       *linker, args, std::nullopt, {llvm::StringRef(), log.str(), log.str()},
@@ -70,7 +70,7 @@ static llvm::Error link(llvm::ArrayRef<std::string> objects,
 /// Links the stages of `model` to `folder`/model.so.
 static llvm::Error writeLibrary(CompiledModel &model, llvm::StringRef folder) {
   std::vector<std::string> objects;
-  auto removeObjects = llvm::make_scope_exit([&] {
+  auto removeObjects = llvm::scope_exit([&] {
     for (const std::string &object : objects)
       fs::remove(object);
   });
@@ -176,7 +176,7 @@ llvm::Expected<uint64_t> lathe::writeFolder(CompiledModel model,
   if (std::error_code error = fs::create_directories(temporary))
     return pathError(temporary, error.message());
   auto cleanUp =
-      llvm::make_scope_exit([&] { fs::remove_directories(temporary); });
+      llvm::scope_exit([&] { fs::remove_directories(temporary); });
 
   if (llvm::Error error = writeLibrary(model, temporary))
     return std::move(error);

@@ -101,7 +101,8 @@ llvm::Expected<rt::DimValues> cli::dimValues(const rt::Entry &entry) {
   if (!values)
     return values.takeError();
   for (llvm::StringRef text : options.shapes) {
-    auto [name, extents] = text.rsplit('=');
+    llvm::StringRef name, extents;
+    std::tie(name, extents) = text.rsplit('=');
     auto input = llvm::find_if(entry.inputs, [&](const rt::ValueDecl &decl) {
       return decl.name == name;
     });
