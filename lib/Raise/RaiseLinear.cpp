@@ -27,6 +27,7 @@ class LinearRaiser {
 public:
   explicit LinearRaiser(ModuleOp module) : raiser(module), weights(module) {}
 
+  void noteTable(OnnxOp gather);
   void visitMatMul(OnnxOp op);
   void visitGemm(OnnxOp op);
   bool isErased(Operation *op) { return raiser.isErased(op); }
@@ -113,6 +114,13 @@ void LinearRaiser::finish(OnnxOp op, LinearOp linear) {
   raiser.replace(op.getOutputs()[0], result);
   if (!linear.getBias())
     absorbBias(linear);
+}
+
+/// A tied head is the transposition of the table, not the other way round.
+void LinearRaiser::noteTable(OnnxOp gather) {
+  std::optional<WeightSource> table = WeightTable::find(gather.getInputs()[0]);
+  if (table && !isConstant(gather.getInputs()[1]))
+    weights.note(*table);
 }
 
 void LinearRaiser::visitMatMul(OnnxOp op) {
@@ -203,6 +211,9 @@ void RaiseLinear::runOnOperation() {
   LinearRaiser raiser(getOperation());
   for (func::FuncOp entry : getEntries(getOperation())) {
     SmallVector<OnnxOp> candidates(entry.getBody().getOps<OnnxOp>());
+    for (OnnxOp op : candidates)
+      if (op.is("Gather"))
+        raiser.noteTable(op);
     for (OnnxOp op : candidates) {
       if (raiser.isErased(op))
         continue;
