@@ -18,8 +18,12 @@ using namespace lathe;
 LoweringTable::LoweringTable() {
   addActivations(*this);
   addContractions(*this);
+  addConvolutions(*this);
   addElementwise(*this);
+  addIndexing(*this);
+  addMovement(*this);
   addNormalizations(*this);
+  addPooling(*this);
   addReductions(*this);
 }
 
