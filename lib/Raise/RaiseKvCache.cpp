@@ -220,6 +220,7 @@ void CacheRaiser::useCaches(func::FuncOp entry, const IRMapping &mapping) {
         attention.getHeadDimAttr(), attention.getValueDimAttr(),
         attention.getScaleAttr(), attention.getSoftcapAttr(),
         attention.getQMapAttr(), FormAttr(), FormAttr(),
+        attention.getKeysAttr(),
         attention.getMaskAttr(), attention.getBiasAttr(),
         attention.getMaskValueAttr(), attention.getRowsAttr(),
         attention.getSiteAttr());
