@@ -19,6 +19,8 @@ static constexpr StringLiteral kStageDimsAttr = "lathe.stage_dims";
 /// The dim that is the capacity of the cache, and the one that is its content.
 static constexpr StringLiteral kCapacityDim = "kv_capacity";
 static constexpr StringLiteral kPastDim = "past";
+/// Says which dim the latter is.
+static constexpr StringLiteral kPastDimAttr = "lathe.past_dim";
 
 namespace {
 
@@ -165,6 +167,8 @@ Poly StageLowerer::cacheBatch(Value handle) {
 /// counts, less what is appended before.
 Poly StageLowerer::cachedRows(Value handle) {
   IndexExprContext &terms = shapes.getContext();
+  if (auto past = source->getAttrOfType<StringAttr>(kPastDimAttr))
+    return terms.symbol(past.getValue());
   for (Operation *user : handle.getUsers()) {
     if (auto attention = dyn_cast<AttentionOp>(user))
       if (std::optional<StringRef> keys = attention.getKeys()) {
