@@ -25,6 +25,7 @@ LoweringTable::LoweringTable() {
   addNormalizations(*this);
   addPooling(*this);
   addReductions(*this);
+  addSearch(*this);
 }
 
 const LoweringTable &LoweringTable::get() {
