@@ -224,7 +224,10 @@ LogicalResult StageLowerer::bindArguments(StageLowering &lowering,
     }
     if (isa<KvType>(type)) {
       Value values = entry.getArgument(next++);
-      lowering.bindCache(argument, {value, values, terms.symbol("past")});
+      auto past = source->getAttrOfType<StringAttr>("lathe.past_dim");
+      lowering.bindCache(
+          argument,
+          {value, values, terms.symbol(past ? past.getValue() : "past")});
       continue;
     }
     lowering.bind(argument,

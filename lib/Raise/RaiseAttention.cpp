@@ -232,7 +232,7 @@ bool AttentionRaiser::raise(AttentionMatch &match, std::string &reason) {
       builder.getI64IntegerAttr(match.valueDim),
       builder.getF32FloatAttr(scale),
       match.softcap ? builder.getF32FloatAttr(*match.softcap) : FloatAttr(),
-      qs.map, ks.map, vs.map, mask, bias,
+      qs.map, ks.map, vs.map, /*keys=*/StringAttr(), mask, bias,
       match.maskValue ? builder.getF32FloatAttr(*match.maskValue)
                       : FloatAttr(),
       MaskedRowsAttr::get(mlirContext, match.fullyMasked), SiteAttr());

@@ -79,6 +79,7 @@ private:
 } // namespace
 
 static constexpr StringLiteral kSlotAttr = "lathe.kv_slot";
+static constexpr StringLiteral kPastDimAttr = "lathe.past_dim";
 static constexpr StringLiteral kPastAttr = "lathe.past";
 static constexpr StringLiteral kPresentAttr = "lathe.present";
 static constexpr StringLiteral kLogitsAttr = "lathe.logits";
@@ -188,6 +189,11 @@ void CacheRaiser::useCaches(func::FuncOp entry, const IRMapping &mapping) {
     Attribute name = dict ? dict.get(LatheDialect::kNameAttr) : Attribute();
     return name ? name : attrs.getStringAttr("");
   };
+  // The dim that the past tensors had is now the length of the caches.
+  std::optional<ArrayRef<Poly>> pastShape =
+      shapes.shapeOf(plain.getArgument(slots.front().key.past));
+  entry->setAttr(kPastDimAttr, attrs.getStringAttr(toString((*pastShape)[2])));
+
   Operation *end = block.getTerminator();
   SmallVector<Value> handles;
   SmallVector<DictionaryAttr> resultAttrs;
@@ -219,7 +225,7 @@ void CacheRaiser::useCaches(func::FuncOp entry, const IRMapping &mapping) {
         attention.getHeadsAttr(), attention.getKvHeadsAttr(),
         attention.getHeadDimAttr(), attention.getValueDimAttr(),
         attention.getScaleAttr(), attention.getSoftcapAttr(),
-        attention.getQMapAttr(), FormAttr(), FormAttr(),
+        attention.getQMapAttr(), FormAttr(), FormAttr(), /*keys=*/StringAttr(),
         attention.getMaskAttr(), attention.getBiasAttr(),
         attention.getMaskValueAttr(), attention.getRowsAttr(),
         attention.getSiteAttr());
