@@ -52,7 +52,8 @@ OpsetMap lathe::readOpsets(
 
 namespace {
 
-constexpr size_t kMaxNodes = 4 * 1000 * 1000;
+/// Nodes that calls may expand to, all together.
+constexpr size_t kMaxCopies = 1000 * 1000;
 
 /// One body that is being expanded: the graph (function is null) or a call.
 struct Frame {
@@ -76,7 +77,7 @@ public:
       : model(model), modelOpsets(opsets), copies(copies), nodes(nodes),
         problems(problems) {}
 
-  void run();
+  bool run();
 
 private:
   void collectFunctions();
@@ -104,7 +105,7 @@ private:
   llvm::StringMap<Function> functions;
   llvm::StringSet<> usedNames;
   std::vector<std::unique_ptr<Frame>> stack;
-  size_t steps = 0;
+  size_t numCopies = 0;
   bool isBroken = false;
 };
 
@@ -296,8 +297,9 @@ void Inliner::step() {
   }
   const onnx::NodeProto *node =
       instantiate(frame.body->Get(frame.next++), frame);
-  if (++steps > kMaxNodes) {
-    problems.add("", "expands to more than " + Twine(kMaxNodes) + " nodes");
+  if (frame.function && ++numCopies > kMaxCopies) {
+    problems.add("", "has functions that expand to more than " +
+                         Twine(kMaxCopies) + " nodes");
     isBroken = true;
     return;
   }
@@ -310,10 +312,10 @@ void Inliner::step() {
     isBroken = true;
 }
 
-void Inliner::run() {
+bool Inliner::run() {
   collectFunctions();
   if (isBroken)
-    return;
+    return false;
   if (!functions.empty())
     collectNames();
   auto frame = std::make_unique<Frame>();
@@ -323,12 +325,13 @@ void Inliner::run() {
   stack.push_back(std::move(frame));
   while (!stack.empty() && !isBroken)
     step();
+  return !isBroken;
 }
 
-void lathe::inlineFunctions(const onnx::ModelProto &model,
+bool lathe::inlineFunctions(const onnx::ModelProto &model,
                             const OpsetMap &opsets,
                             std::deque<onnx::NodeProto> &copies,
                             std::vector<OnnxNode> &nodes,
                             Problems &problems) {
-  Inliner(model, opsets, copies, nodes, problems).run();
+  return Inliner(model, opsets, copies, nodes, problems).run();
 }

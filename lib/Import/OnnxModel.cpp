@@ -62,7 +62,7 @@ private:
   void readInitializers();
   void readInputs();
   void readOutputs();
-  void checkNodes();
+  bool checkNodes();
   bool readPort(const onnx::ValueInfoProto &info, const Twine &subject,
                 OnnxPort &port);
   bool readShape(const onnx::ValueInfoProto &info, const Twine &subject,
@@ -369,12 +369,14 @@ void ModelLoader::readOutputs() {
 // The whole model
 //===----------------------------------------------------------------------===//
 
-void ModelLoader::checkNodes() {
-  inlineFunctions(*model.proto, model.opsets, model.inlinedNodes, model.nodes,
-                  problems);
+bool ModelLoader::checkNodes() {
+  if (!inlineFunctions(*model.proto, model.opsets, model.inlinedNodes,
+                       model.nodes, problems))
+    return false;
   checkOrder(model.nodes, outer, problems);
   for (OnnxNode &node : model.nodes)
     checker->check(node);
+  return true;
 }
 
 void ModelLoader::run(StringRef path, const OnnxModelOptions &options) {
@@ -392,8 +394,8 @@ void ModelLoader::run(StringRef path, const OnnxModelOptions &options) {
   checkHeader();
   readInitializers();
   readInputs();
-  checkNodes();
-  readOutputs();
+  if (checkNodes())
+    readOutputs();
 }
 
 OnnxModel::OnnxModel() = default;
