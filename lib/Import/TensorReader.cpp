@@ -260,7 +260,7 @@ llvm::Error TensorReader::readExternal(const onnx::TensorProto &tensor,
                   shapeText(data) + " needs " + Twine(size));
   auto file = externalFiles.open(*record.location);
   if (!file)
-    return failed("has its data in an " + llvm::toString(file.takeError()));
+    return failed("the " + llvm::toString(file.takeError()));
   llvm::ArrayRef<uint8_t> bytes = (*file)->getBytes();
   std::optional<uint64_t> end = checkedAdd(offset, length);
   if (!end || *end > bytes.size())
