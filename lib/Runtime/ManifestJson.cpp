@@ -7,7 +7,9 @@
 
 #include "lathe/Runtime/Manifest.h"
 
+#include <algorithm>
 #include <cinttypes>
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -434,8 +436,30 @@ Status Reader::read(const Json &json, Manifest &manifest) {
   return std::move(status);
 }
 
+/// The deepest nesting of lists and objects. The JSON library copies nested
+/// values by recursion, so hostile text is refused before it gets there.
+static unsigned nestingOf(const std::string &text) {
+  unsigned depth = 0, deepest = 0;
+  bool inString = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (inString && c == '\\')
+      ++i;
+    else if (c == '"')
+      inString = !inString;
+    else if (!inString && (c == '[' || c == '{'))
+      deepest = std::max(deepest, ++depth);
+    else if (!inString && (c == ']' || c == '}') && depth > 0)
+      --depth;
+  }
+  return deepest;
+}
+
 Result<Manifest> lathe::rt::parseManifest(const std::string &text,
                                           const std::string &where) {
+  // Expressions of 32 levels, eight levels down.
+  if (nestingOf(text) > 64)
+    return Status::error(where + ": lists and objects are nested too deeply");
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) {
     SyntaxErrorListener listener;
