@@ -19,13 +19,12 @@ static StringRef canonicalDomain(StringRef domain) {
 }
 
 static std::string domainText(StringRef domain) {
-  return domain.empty() ? "the default domain"
-                        : "domain " + quoteName(domain);
+  return domain.empty() ? "the default domain" : "domain " + quoteName(domain);
 }
 
-OpsetMap lathe::readOpsets(
-    llvm::ArrayRef<std::pair<StringRef, int64_t>> imports,
-    const Twine &subject, Problems &problems) {
+OpsetMap
+lathe::readOpsets(llvm::ArrayRef<std::pair<StringRef, int64_t>> imports,
+                  const Twine &subject, Problems &problems) {
   OpsetMap opsets;
   for (auto [written, version] : imports) {
     StringRef domain = canonicalDomain(written);
@@ -86,8 +85,7 @@ private:
   void emit(const onnx::NodeProto &node, const OpsetMap &opsets);
   bool enter(const onnx::NodeProto &call, const onnx::FunctionProto &callee);
   void bindArguments(const onnx::NodeProto &call, Frame &frame);
-  const onnx::NodeProto *instantiate(const onnx::NodeProto &node,
-                                     Frame &frame);
+  const onnx::NodeProto *instantiate(const onnx::NodeProto &node, Frame &frame);
   void resolveAttributes(onnx::NodeProto &node, const Frame &frame);
   std::string freshName(StringRef prefix, StringRef name);
   void collectNames();
@@ -148,8 +146,8 @@ const onnx::FunctionProto *
 Inliner::calleeOf(const onnx::NodeProto &node) const {
   if (functions.empty())
     return nullptr;
-  auto it = functions.find(
-      keyOf(node.domain(), node.op_type(), node.overload()));
+  auto it =
+      functions.find(keyOf(node.domain(), node.op_type(), node.overload()));
   return it == functions.end() ? nullptr : it->second.proto;
 }
 
@@ -229,9 +227,9 @@ bool Inliner::enter(const onnx::NodeProto &call,
       call.output_size() > callee.output_size()) {
     problems.add(subject, "takes " + Twine(callee.input_size()) +
                               " inputs and gives " +
-                              Twine(callee.output_size()) +
-                              " outputs; node " + quoteName(call.name()) +
-                              " has " + Twine(call.input_size()) + " and " +
+                              Twine(callee.output_size()) + " outputs; node " +
+                              quoteName(call.name()) + " has " +
+                              Twine(call.input_size()) + " and " +
                               Twine(call.output_size()));
     return false;
   }
@@ -239,11 +237,9 @@ bool Inliner::enter(const onnx::NodeProto &call,
   frame->function = &callee;
   frame->body = &callee.node();
   frame->opsets =
-      &functions
-           .find(keyOf(callee.domain(), callee.name(), callee.overload()))
+      &functions.find(keyOf(callee.domain(), callee.name(), callee.overload()))
            ->second.opsets;
-  frame->prefix =
-      (call.name().empty() ? callee.name() : call.name()) + "/";
+  frame->prefix = (call.name().empty() ? callee.name() : call.name()) + "/";
   bindArguments(call, *frame);
   stack.push_back(std::move(frame));
   return true;
@@ -331,7 +327,6 @@ bool Inliner::run() {
 bool lathe::inlineFunctions(const onnx::ModelProto &model,
                             const OpsetMap &opsets,
                             std::deque<onnx::NodeProto> &copies,
-                            std::vector<OnnxNode> &nodes,
-                            Problems &problems) {
+                            std::vector<OnnxNode> &nodes, Problems &problems) {
   return Inliner(model, opsets, copies, nodes, problems).run();
 }

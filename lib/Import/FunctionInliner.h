@@ -21,9 +21,8 @@ using OpsetMap = llvm::StringMap<unsigned>;
 
 /// Reads opset imports: duplicates and versions that are not read are problems
 /// of `subject`.
-OpsetMap readOpsets(
-    llvm::ArrayRef<std::pair<llvm::StringRef, int64_t>> imports,
-    const llvm::Twine &subject, Problems &problems);
+OpsetMap readOpsets(llvm::ArrayRef<std::pair<llvm::StringRef, int64_t>> imports,
+                    const llvm::Twine &subject, Problems &problems);
 
 /// Appends the nodes of the model's graph to `nodes`, each call of a
 /// model-local function replaced by the nodes of its body under fresh names.

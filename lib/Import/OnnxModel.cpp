@@ -31,8 +31,8 @@ StringRef OnnxNode::getDomain() const {
 
 std::string OnnxNode::getLabel() const {
   std::string label = "node ";
-  label += proto->name().empty() ? std::to_string(index)
-                                 : quoteName(proto->name());
+  label +=
+      proto->name().empty() ? std::to_string(index) : quoteName(proto->name());
   label += " (";
   if (!getDomain().empty())
     label += escapeName(getDomain()) + ".";
@@ -113,8 +113,8 @@ bool ModelLoader::openAndParse(StringRef path,
     return false;
   }
   model.file = std::move(*file);
-  model.externalFiles = std::make_unique<ExternalFiles>(
-      *model.file, options.externalDataRoots);
+  model.externalFiles =
+      std::make_unique<ExternalFiles>(*model.file, options.externalDataRoots);
   if (model.file->getBytes().empty()) {
     problems.add("", "is empty");
     return false;
@@ -263,8 +263,8 @@ bool ModelLoader::readShape(const onnx::ValueInfoProto &info,
                             const Twine &subject, OnnxPort &port) {
   const onnx::TensorShapeProto &shape = info.type().tensor_type().shape();
   if (shape.dim_size() > static_cast<int>(kMaxRank)) {
-    problems.add(subject, "has rank " + Twine(shape.dim_size()) +
-                              ", at most " + Twine(kMaxRank) + " is read");
+    problems.add(subject, "has rank " + Twine(shape.dim_size()) + ", at most " +
+                              Twine(kMaxRank) + " is read");
     return false;
   }
   port.type.dims.emplace();
@@ -284,9 +284,7 @@ bool ModelLoader::readPort(const onnx::ValueInfoProto &info,
                            const Twine &subject, OnnxPort &port) {
   port.name = info.name();
   if (!info.type().has_tensor_type()) {
-    problems.add(subject, info.has_type()
-                              ? "is not a tensor"
-                              : "has no type");
+    problems.add(subject, info.has_type() ? "is not a tensor" : "has no type");
     return false;
   }
   const onnx::TypeProto::Tensor &tensor = info.type().tensor_type();

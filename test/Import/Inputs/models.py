@@ -69,7 +69,7 @@ def dims():
 
 
 def types():
-    """One small initialiser per element type."""
+    """One small initialiser per element type, and empty ones."""
     kinds = [T.FLOAT, T.FLOAT16, T.BFLOAT16, T.DOUBLE, T.INT8, T.INT16, T.INT32,
              T.INT64, T.UINT8, T.UINT16, T.UINT32, T.UINT64, T.BOOL, T.INT4, T.UINT4,
              T.FLOAT8E4M3FN, T.FLOAT8E5M2, T.INT2, T.UINT2, T.FLOAT4E2M1]  # fmt: skip
@@ -78,6 +78,9 @@ def types():
     weights[4] = helper.make_tensor(names[4], T.INT8, [3], [-1, 0, 127])
     weights[13] = helper.make_tensor(names[13], T.INT4, [3], [-8, 1, 7])
     outputs = [helper.make_tensor_value_info(n, k, [3]) for n, k in zip(names, kinds)]
+    for name, kind in [("e_float", T.FLOAT), ("e_bool", T.BOOL), ("e_int4", T.INT4)]:
+        weights.append(helper.make_tensor(name, kind, [0, 2], []))
+        outputs.append(helper.make_tensor_value_info(name, kind, [0, 2]))
     return model([], [], outputs, weights, opset=25)
 
 
