@@ -56,6 +56,13 @@ void lathe::test::addEntry(func::FuncOp kernel) {
        llvm::enumerate(kernel.getArgumentTypes().drop_front())) {
     Value data = load(entry.getArgument(1), number, ptr);
     auto memref = dyn_cast<MemRefType>(type);
+    if (type.isIndex()) {
+      Value integer =
+          LLVM::LoadOp::create(builder, loc, builder.getI64Type(), data);
+      operands.push_back(
+          arith::IndexCastOp::create(builder, loc, type, integer));
+      continue;
+    }
     if (!memref) {
       operands.push_back(LLVM::LoadOp::create(builder, loc, type, data));
       continue;
@@ -122,8 +129,13 @@ static void parallelFor(lathe_ctx *ctx, lathe_body body, void *closure,
     helper.join();
 }
 
+static void fail(lathe_ctx *ctx, int64_t code, int64_t) {
+  reinterpret_cast<Pool *>(ctx)->failure = code;
+}
+
 Pool::Pool(int threads) : ctx(), threads(threads) {
   ctx.parallel_for = parallelFor;
+  ctx.fail = fail;
 }
 
 static constexpr size_t pageBytes = 4096;

@@ -22,14 +22,16 @@
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Support/Error.h"
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <vector>
 
 namespace lathe::test {
 
 /// `entry(ctx, args, dims)`: args[i] points at the data of the kernel's
-/// argument i (or at the scalar), dims holds the dynamic sizes and then strides
-/// of each memref argument, one after another in the order of the arguments.
+/// argument i (or at the scalar, an i64 for an index), dims holds the dynamic
+/// sizes and then strides of each memref argument, one after another in the
+/// order of the arguments.
 using EntryFn = void (*)(lathe_ctx *, void *const *args, const int64_t *dims);
 
 /// Adds the public function `entry` that calls `kernel`.
@@ -54,6 +56,8 @@ struct Pool {
   explicit Pool(int threads);
   lathe_ctx ctx;
   int threads;
+  /// The last code that a kernel gave to `fail`; 0 if none did.
+  std::atomic<int64_t> failure{0};
 };
 
 /// f32 values whose last byte touches an unreadable page; the page before the
@@ -94,7 +98,8 @@ struct Timing {
 
 /// Seconds of `call`, which is repeated for `span` seconds and at least five
 /// times.
-template <typename Call> Timing measure(Call call, double span = 0.15) {
+template <typename Call>
+Timing measure(Call call, double span = 0.15) {
   std::vector<double> times;
   for (double end = seconds() + span; seconds() < end || times.size() < 5;) {
     double start = seconds();
