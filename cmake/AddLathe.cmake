@@ -10,6 +10,25 @@ function(lathe_export_library name)
           ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 endfunction()
 
+# The precompiled header that every library and tool on MLIR shares.
+option(LATHE_PCH "Precompile the headers of MLIR" ON)
+if(LATHE_PCH AND NOT TARGET LathePrecompiled)
+  add_library(LathePrecompiled STATIC ${CMAKE_CURRENT_LIST_DIR}/Precompiled.cpp)
+  llvm_update_compile_flags(LathePrecompiled)
+  target_precompile_headers(LathePrecompiled
+                            PRIVATE ${CMAKE_CURRENT_LIST_DIR}/Precompiled.h)
+  if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    # Otherwise ccache sees another header whenever it is built.
+    add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
+  endif()
+endif()
+
+function(lathe_precompile name)
+  if(LATHE_PCH)
+    target_precompile_headers(${name} REUSE_FROM LathePrecompiled)
+  endif()
+endfunction()
+
 # add_lathe_library(NAME source... [DEPENDS target...] [LINK_LIBS lib...]
 #                   [NO_MLIR])
 #
@@ -26,6 +45,7 @@ function(add_lathe_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS})
   if(NOT ARG_NO_MLIR)
     target_link_libraries(${name} PUBLIC MLIR LLVM)
+    lathe_precompile(${name})
   endif()
   lathe_export_library(${name})
 endfunction()
@@ -42,6 +62,7 @@ function(add_lathe_tool name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS})
   if(NOT ARG_NO_MLIR)
     target_link_libraries(${name} PRIVATE MLIR LLVM)
+    lathe_precompile(${name})
   endif()
   if(ARG_PLUGIN_HOST)
     set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
