@@ -45,6 +45,20 @@ foreach(package Protobuf ZLIB nlohmann_json Threads)
   endif()
 endforeach()
 
+# Python with onnx (whose schema the importer is made from), onnxruntime and
+# numpy (for the tests): what -DLATHE_PYTHON or the environment says, else the
+# one that scripts/setup makes.
+if(NOT LATHE_PYTHON)
+  if(DEFINED ENV{LATHE_PYTHON})
+    set(LATHE_PYTHON $ENV{LATHE_PYTHON})
+  elseif(EXISTS ${PROJECT_SOURCE_DIR}/.venv/bin/python)
+    set(LATHE_PYTHON ${PROJECT_SOURCE_DIR}/.venv/bin/python)
+  else()
+    find_program(LATHE_SYSTEM_PYTHON python3 REQUIRED)
+    set(LATHE_PYTHON ${LATHE_SYSTEM_PYTHON})
+  endif()
+endif()
+
 if(LATHE_WERROR)
   add_compile_options(-Werror)
 endif()
