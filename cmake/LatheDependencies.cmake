@@ -63,7 +63,10 @@ if(LATHE_WERROR)
   add_compile_options(-Werror)
 endif()
 if(LATHE_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer
-                      -fno-sanitize=vptr,function)
+  # The packaged LLVM is not instrumented; fuzzer-no-link adds the coverage that
+  # the fuzz targets of test/Fuzz follow.
+  add_compile_options(-fsanitize=address,undefined,fuzzer-no-link
+                      -fno-omit-frame-pointer -fno-sanitize=vptr,function
+                      -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=address,undefined)
 endif()
