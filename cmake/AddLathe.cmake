@@ -24,8 +24,15 @@ if(LATHE_PCH AND NOT TARGET LathePrecompiled)
 endif()
 
 function(lathe_precompile name)
-  if(LATHE_PCH)
-    target_precompile_headers(${name} REUSE_FROM LathePrecompiled)
+  if(NOT LATHE_PCH)
+    return()
+  endif()
+  target_precompile_headers(${name} REUSE_FROM LathePrecompiled)
+  get_target_property(type ${name} TYPE)
+  if(type STREQUAL EXECUTABLE)
+    # The header is compiled for libraries; -fPIE would not match it.
+    set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${name} PRIVATE -fPIC)
   endif()
 endfunction()
 
