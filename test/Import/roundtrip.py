@@ -21,7 +21,8 @@ def run(*command):
 
 def read(path):
     with open(path, "rb") as file:
-        return file.read()
+        # The tools differ in whether the last line ends twice.
+        return file.read().rstrip(b"\n")
 
 
 def check(translate, opt, folder, model):
