@@ -17,6 +17,7 @@
 #include "lathe/Codegen/CPU/Passes.h"
 #include "lathe/Codegen/CPU/Pipeline.h"
 #include "lathe/Dialect/Passes.h"
+#include "lathe/Lower/Passes.h"
 #include "lathe/Raise/Passes.h"
 #include "lathe/Raise/Pipelines.h"
 #include "mlir/InitAllPasses.h"
@@ -30,6 +31,7 @@ inline void registerPasses() {
   registerCpuPipelines();
   registerLatheRaisePasses();
   registerRaisePipelines();
+  registerLatheLowerPasses();
 }
 
 /// Registers the passes of Lathe and all of upstream.

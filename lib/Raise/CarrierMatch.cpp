@@ -404,8 +404,7 @@ Raiser::Raiser(Operation *root) : builder(root->getContext()), opset(17) {
     opset = attr.getInt();
 }
 
-void Raiser::replace(Value old, Value value) {
-  Operation *maker = old.getDefiningOp();
+void Raiser::replaceUses(Value old, Value value) {
   if (old.getType() == value.getType()) {
     old.replaceAllUsesWith(value);
   } else {
@@ -423,7 +422,11 @@ void Raiser::replace(Value old, Value value) {
       old.replaceAllUsesWith(typed);
     }
   }
-  if (maker)
+}
+
+void Raiser::replace(Value old, Value value) {
+  replaceUses(old, value);
+  if (Operation *maker = old.getDefiningOp())
     eraseIfDead(maker);
 }
 

@@ -118,8 +118,11 @@ public:
 
   bool isErased(mlir::Operation *op) const { return erased.contains(op); }
 
-  /// Uses `value` for `old` and erases what computed `old` and nothing else.
-  /// The two may differ in what their types say of the extents.
+  /// Uses `value` for `old`. The two may differ in what their types say of the
+  /// extents.
+  void replaceUses(mlir::Value old, mlir::Value value);
+
+  /// The same, and erases what computed `old` and nothing else.
   void replace(mlir::Value old, mlir::Value value);
 
   /// Erases `op` and what feeds only it, if it has no uses.

@@ -36,9 +36,19 @@ std::optional<ModelLevel> lathe::parseModelLevel(StringRef name) {
 void lathe::raisePipeline(OpPassManager &manager, ModelLevel level) {
   if (level == ModelLevel::Imported)
     return;
+  manager.addNestedPass<func::FuncOp>(createRefineShapes());
   manager.addPass(createRaiseNorm());
   manager.addPass(createRaiseActivation());
   manager.addPass(createRaiseLinear());
+  manager.addPass(createRaiseConv());
+  manager.addPass(createRaiseRope());
+  manager.addPass(createRaiseAttention());
+  // Before, a look-up of a constant table is a closed form: rotary tables and
+  // relative positions are.
+  manager.addPass(createRaiseEmbedding());
+  manager.addPass(createHoistRowOps());
+  manager.addPass(createMaterializeIndexExprs());
+  manager.addPass(createRaiseKvCache());
   if (level == ModelLevel::Raised) {
     manager.addPass(createSetLevel({"raised"}));
     return;

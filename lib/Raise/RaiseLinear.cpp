@@ -1,4 +1,4 @@
-//===- RaiseLinear.cpp - products with weights, embeddings ----------------===//
+//===- RaiseLinear.cpp - products with weights ----------------------------===//
 //
 // Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -27,9 +27,9 @@ class LinearRaiser {
 public:
   explicit LinearRaiser(ModuleOp module) : raiser(module), weights(module) {}
 
+  void noteTable(OnnxOp gather);
   void visitMatMul(OnnxOp op);
   void visitGemm(OnnxOp op);
-  void visitGather(OnnxOp op);
   bool isErased(Operation *op) { return raiser.isErased(op); }
 
 private:
@@ -116,6 +116,13 @@ void LinearRaiser::finish(OnnxOp op, LinearOp linear) {
     absorbBias(linear);
 }
 
+/// A tied head is the transposition of the table, not the other way round.
+void LinearRaiser::noteTable(OnnxOp gather) {
+  std::optional<WeightSource> table = WeightTable::find(gather.getInputs()[0]);
+  if (table && !isConstant(gather.getInputs()[1]))
+    weights.note(*table);
+}
+
 void LinearRaiser::visitMatMul(OnnxOp op) {
   std::optional<WeightSource> weight = WeightTable::find(op.getInputs()[1]);
   if (!weight || !weight->dropLeadingOnes(2))
@@ -197,33 +204,6 @@ void LinearRaiser::absorbBias(LinearOp linear) {
 }
 
 //===----------------------------------------------------------------------===//
-// Embedding
-//===----------------------------------------------------------------------===//
-
-void LinearRaiser::visitGather(OnnxOp op) {
-  Value ids = op.getInputs()[1];
-  std::optional<WeightSource> table = WeightTable::find(op.getInputs()[0]);
-  auto type = dyn_cast<RankedTensorType>(ids.getType());
-  if (!table || table->shape.size() != 2 || !type || isConstant(ids) ||
-      !type.getElementType().isSignlessInteger() ||
-      !normalizeAxis(op.getInt("axis", 0), 2) ||
-      *normalizeAxis(op.getInt("axis", 0), 2) != 0)
-    return;
-  OpBuilder &builder = raiser;
-  builder.setInsertionPoint(op);
-  Value weight = weights.use(builder, op.getLoc(), *table);
-  if (!weight)
-    return;
-  SmallVector<int64_t> shape(type.getShape());
-  shape.push_back(table->shape[1]);
-  auto embedding = EmbeddingOp::create(
-      builder, op.getLoc(), RankedTensorType::get(shape, table->element), ids,
-      weight, SiteAttr());
-  copyProvenance(op, embedding);
-  raiser.replace(op.getOutputs()[0], embedding);
-}
-
-//===----------------------------------------------------------------------===//
 // The pass
 //===----------------------------------------------------------------------===//
 
@@ -231,6 +211,9 @@ void RaiseLinear::runOnOperation() {
   LinearRaiser raiser(getOperation());
   for (func::FuncOp entry : getEntries(getOperation())) {
     SmallVector<OnnxOp> candidates(entry.getBody().getOps<OnnxOp>());
+    for (OnnxOp op : candidates)
+      if (op.is("Gather"))
+        raiser.noteTable(op);
     for (OnnxOp op : candidates) {
       if (raiser.isErased(op))
         continue;
@@ -238,8 +221,6 @@ void RaiseLinear::runOnOperation() {
         raiser.visitMatMul(op);
       else if (op.is("Gemm"))
         raiser.visitGemm(op);
-      else if (op.is("Gather"))
-        raiser.visitGather(op);
     }
     eraseDeadOps(entry);
   }

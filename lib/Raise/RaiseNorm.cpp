@@ -293,10 +293,13 @@ void NormRaiser::raiseNormalized(Value normalized, const Deviation &deviation) {
   Value narrow = skipCasts(x);
   bool sawCast = false;
   while (auto user = dyn_cast_or_null<OnnxOp>(getOnlyUser(last))) {
-    Value result = user.getNumResults() ? user.getOutputs()[0] : Value();
-    if (user.is("Cast") && isFloatTensor(result) &&
-        getElement(result) == getElement(narrow) && !sawCast &&
-        getElement(result) != getElement(last)) {
+    Value result = user->getNumResults() ? user.getOutputs()[0] : Value();
+    bool isNothing = user.is("Identity") ||
+                     (user.is("Cast") && getElement(result) == getElement(last));
+    if (isNothing) {
+      // Exporters cast f32 to f32.
+    } else if (user.is("Cast") && isFloatTensor(result) &&
+        getElement(result) == getElement(narrow) && !sawCast) {
       sawCast = true;
     } else if (user.is("Mul") && !gamma && !beta &&
                isVector(getOther(user, last))) {

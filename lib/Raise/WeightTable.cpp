@@ -230,6 +230,13 @@ PayloadAttr WeightTable::findTransposed(PayloadAttr payload,
   return {};
 }
 
+void WeightTable::note(const WeightSource &source) {
+  if (source.shape.size() != 2)
+    return;
+  if (PayloadAttr payload = getPayload(module.getLoc(), source))
+    (void)findTransposed(payload, source);
+}
+
 /// What a symbol may be called.
 static std::string toSymbol(StringRef name) {
   return name.empty() ? "weight" : name.str();

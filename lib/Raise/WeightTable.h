@@ -64,6 +64,10 @@ public:
                   llvm::ArrayRef<float> values, llvm::ArrayRef<int64_t> shape,
                   mlir::FloatType element, llvm::StringRef name);
 
+  /// Makes the matrix known, so that a later one that is its transposition
+  /// shares its payload.
+  void note(const WeightSource &source);
+
   /// The elements times `factor`, as a new payload.
   std::optional<WeightSource> scale(const WeightSource &source, double factor);
 

@@ -639,11 +639,14 @@ static std::string hexText(uint64_t value) {
   return text;
 }
 
-/// `json` with a line for each element of objects and lists down to `depth`
-/// levels, and what lies deeper on one line: a stage table reads as a table.
+/// Appends `json` with a line for each element of lists and objects that hold
+/// others, down to `depth` levels: a stage table reads as a table.
 static void print(const Json &json, unsigned depth, unsigned indent,
                   std::string &text) {
-  if (depth == 0 || !json.is_structured() || json.empty()) {
+  bool nested = std::any_of(json.begin(), json.end(), [](const Json &element) {
+    return element.is_structured();
+  });
+  if (depth == 0 || !nested) {
     text += json.dump(-1, ' ', false, Json::error_handler_t::replace);
     return;
   }
