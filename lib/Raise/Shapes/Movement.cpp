@@ -228,6 +228,31 @@ static std::optional<SliceBounds> sliceBounds(Node &n) {
   return bounds;
 }
 
+/// A dim that is walked backwards: from static bounds, or the whole of it.
+static bool sliceBackward(Node &n, Poly start, Poly end, int64_t step,
+                          Poly extent, unsigned k, Poly &length, Poly &index) {
+  std::optional<int64_t> first = start ? start.getConstantInt() : std::nullopt;
+  std::optional<int64_t> last = end ? end.getConstantInt() : std::nullopt;
+  if (!first || !last || step == INT64_MIN)
+    return false;
+  if (std::optional<int64_t> size = extent.getConstantInt()) {
+    auto clamp = [&](int64_t bound, int64_t low) {
+      return std::clamp<int64_t>(bound < 0 ? bound + *size : bound, low,
+                                 *size - 1);
+    };
+    // -1 is the place before the first element.
+    int64_t from = clamp(*first, 0), to = clamp(*last, -1);
+    length = n.engine.dim(std::max<int64_t>(0, (to - from + step + 1) / step));
+    index = n.engine.dim(from) + n.context.coord(k) * step;
+    return true;
+  }
+  bool isWhole = (*first == -1 || *first >= INT32_MAX) && *last <= -INT32_MAX;
+  if (step != -1 || !isWhole)
+    return false;
+  index = extent - 1 - n.context.coord(k);
+  return true;
+}
+
 static void transferSlice(Node &n) {
   if (!n.ranked(0))
     return;
@@ -245,14 +270,9 @@ static void transferSlice(Node &n) {
       return;
     Poly extent = (*x.shape)[*k];
     if (step < 0) {
-      // Only the reversal of a whole dim.
-      std::optional<int64_t> first = start.poly().getConstantInt();
-      std::optional<int64_t> last = end.poly().getConstantInt();
-      bool fromEnd = first && (*first == -1 || *first >= INT32_MAX);
-      bool toStart = last && *last <= -INT32_MAX;
-      if (step != -1 || !fromEnd || !toStart)
+      if (!sliceBackward(n, start.poly(), end.poly(), step, extent, *k,
+                         shape[*k], index[*k]))
         return;
-      index[*k] = extent - 1 - context.coord(*k);
       continue;
     }
     Poly from = clampBound(n, start.poly(), extent);
