@@ -25,7 +25,7 @@ func.func @padding(%m: tensor<?x?xi64> {lathe.name = "mask", lathe.dims = ["batc
 // CHECK: later: [s, past + s] boolean = i1 >= i0 + past + 1
 // CHECK: product: [s, past + s] float = sel(i1 >= i0 + past + 1, -1000000000, 0)
 // CHECK: window: [s, past + s] boolean = (i1 <= i0 + past - 4 or i1 >= i0 + past + 1)
-// CHECK: both: [batch, s, past + s] integer = sel((i2 <= i1 + past and read(0, [i0, i2]) != 0), 1, 0)
+// CHECK: both: [batch, s, past + s] integer = sel(i2 <= i1 + past, 1, 0)*sel(read(0, [i0, i2]) == 0, 0, 1)
 func.func @causal(%q: tensor<?xf32> {lathe.name = "q", lathe.dims = ["s"]},
                   %p: tensor<?xf32> {lathe.name = "p", lathe.dims = ["past"]},
                   %m: tensor<?x?xi1> {lathe.name = "mask", lathe.dims = ["batch", "past + s"]}) {
