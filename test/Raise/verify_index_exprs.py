@@ -214,7 +214,7 @@ class Form:
 
     def evaluate_read(self, number, index):
         array = self.read(number)
-        if array.dtype == bool:
+        if array.dtype == bool or np.issubdtype(array.dtype, np.integer):
             array = array.astype(np.int64)
         if not index:
             return array

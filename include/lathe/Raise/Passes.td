@@ -98,8 +98,8 @@ def PrintIndexExprs : Lathe_ModulePass<"lathe-print-index-exprs"> {
     Changes nothing. For every function it prints, to standard output, the free
     dims, what was substituted for the others and why, the conditions that hold
     when the entry is called, and one line per value: its name in the ONNX file,
-    its shape, and the element at `i0, i1, ...`. `read(name, [...])` reads the
-    value of that name.
+    its shape, and the element at `i0, i1, ...`. The last lines name the values
+    behind `read(n, [...])`.
 
     With `json=true` it prints one JSON object per line instead: one for the
     function, one for the names behind `read(n, ...)`, one per value.

@@ -78,6 +78,9 @@ static void transferMultiHeadAttention(Node &n) {
     keySize = context.fdiv(q[2], count);
     keys = q[1];
     valueSize = keySize;
+    for (unsigned k : {1, 2})
+      if (n.ranked(k) && n.in(k).rank() < 3)
+        return;
     if (n.ranked(1))
       keys = n.shape(1)[n.in(1).rank() == 4 ? 2 : 1];
     if (n.ranked(2))

@@ -228,6 +228,31 @@ static std::optional<SliceBounds> sliceBounds(Node &n) {
   return bounds;
 }
 
+/// A dim that is walked backwards: from static bounds, or the whole of it.
+static bool sliceBackward(Node &n, Poly start, Poly end, int64_t step,
+                          Poly extent, unsigned k, Poly &length, Poly &index) {
+  std::optional<int64_t> first = start ? start.getConstantInt() : std::nullopt;
+  std::optional<int64_t> last = end ? end.getConstantInt() : std::nullopt;
+  if (!first || !last || step == INT64_MIN)
+    return false;
+  if (std::optional<int64_t> size = extent.getConstantInt()) {
+    auto clamp = [&](int64_t bound, int64_t low) {
+      return std::clamp<int64_t>(bound < 0 ? bound + *size : bound, low,
+                                 *size - 1);
+    };
+    // -1 is the place before the first element.
+    int64_t from = clamp(*first, 0), to = clamp(*last, -1);
+    length = n.engine.dim(std::max<int64_t>(0, (to - from + step + 1) / step));
+    index = n.engine.dim(from) + n.context.coord(k) * step;
+    return true;
+  }
+  bool isWhole = (*first == -1 || *first >= INT32_MAX) && *last <= -INT32_MAX;
+  if (step != -1 || !isWhole)
+    return false;
+  index = extent - 1 - n.context.coord(k);
+  return true;
+}
+
 static void transferSlice(Node &n) {
   if (!n.ranked(0))
     return;
@@ -245,14 +270,9 @@ static void transferSlice(Node &n) {
       return;
     Poly extent = (*x.shape)[*k];
     if (step < 0) {
-      // Only the reversal of a whole dim.
-      std::optional<int64_t> first = start.poly().getConstantInt();
-      std::optional<int64_t> last = end.poly().getConstantInt();
-      bool fromEnd = first && (*first == -1 || *first >= INT32_MAX);
-      bool toStart = last && *last <= -INT32_MAX;
-      if (step != -1 || !fromEnd || !toStart)
+      if (!sliceBackward(n, start.poly(), end.poly(), step, extent, *k,
+                         shape[*k], index[*k]))
         return;
-      index[*k] = extent - 1 - context.coord(*k);
       continue;
     }
     Poly from = clampBound(n, start.poly(), extent);
@@ -516,11 +536,16 @@ static void transferSpaceToDepth(Node &n) {
   Poly b = n.engine.dim(block), c = x[1];
   SymbolicShape shape = {x[0], c * (block * block), context.fdiv(x[2], b),
                          context.fdiv(x[3], b)};
-  // Channel = (row in block * block + column in block) * C + channel.
-  Poly channel = context.coord(1);
-  Poly place = context.fdiv(channel, c, shape);
+  // DCR: channel = (row in block * block + column in block) * C + channel of x;
+  // CRD: the channel of x first.
+  bool depthFirst = n.op.getString("mode", "DCR") == "DCR";
+  Poly places = n.engine.dim(block * block), channel = context.coord(1);
+  Poly place = depthFirst ? context.fdiv(channel, c, shape)
+                          : context.mod(channel, places, shape);
   SmallVector<Poly> index = {
-      context.coord(0), context.mod(channel, c, shape),
+      context.coord(0),
+      depthFirst ? context.mod(channel, c, shape)
+                 : context.fdiv(channel, places, shape),
       context.coord(2) * block + context.fdiv(place, b, shape),
       context.coord(3) * block + context.mod(place, b, shape)};
   n.setMoved(n.in(0), index, shape);

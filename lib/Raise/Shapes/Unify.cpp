@@ -55,14 +55,13 @@ bool Engine::unify() {
     solution = solveCovering();
   if (!solution)
     return false;
-  do {
-    bool again = replaced.contains(solution->name);
-    if (again)
-      break;
+  bool changed = false;
+  while (solution && !replaced.contains(solution->name)) {
     apply(std::move(*solution));
+    changed = true;
     solution = solve();
-  } while (solution);
-  return true;
+  }
+  return changed;
 }
 
 void Engine::apply(Solution solution) {
