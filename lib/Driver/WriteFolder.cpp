@@ -187,6 +187,7 @@ llvm::Expected<uint64_t> lathe::writeFolder(CompiledModel model,
     path::append(file, name);
     return file;
   };
+  model.manifest.libraries = {{"model.so", model.level}};
   if (llvm::Error error = writeBytes(
           fileIn("model.h"), rt::writeModelHeader(model.manifest)))
     return std::move(error);

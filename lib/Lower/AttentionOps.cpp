@@ -19,11 +19,12 @@ using namespace lathe;
 // Operands read through maps
 //===----------------------------------------------------------------------===//
 
-FailureOr<SmallVector<Poly>>
-StageLowering::parseMap(Operation *op, FormAttr map, ArrayRef<Poly> extents) {
+static FailureOr<SmallVector<Poly>> parseMap(IndexExprContext &terms,
+                                             Operation *op, FormAttr map,
+                                             ArrayRef<Poly> extents) {
   ParseOptions options;
   options.extents = extents;
-  auto list = parseIndexExprList(shapes.getContext(), map.getText(), options);
+  auto list = parseIndexExprList(terms, map.getText(), options);
   if (!list)
     return op->emitOpError("map: ") << llvm::toString(list.takeError());
   SmallVector<Poly> position;
@@ -72,7 +73,7 @@ StageLowering::tryStrided(const Tensor &x, ArrayRef<Poly> map) {
 FailureOr<StageLowering::StridedOperand>
 StageLowering::strided(Operation *op, Value source, FormAttr map,
                        ArrayRef<Poly> extents) {
-  FailureOr<SmallVector<Poly>> position = parseMap(op, map, extents);
+  FailureOr<SmallVector<Poly>> position = parseMap(t.getTerms(), op, map, extents);
   if (failed(position))
     return failure();
   Tensor x = get(source);
@@ -98,12 +99,12 @@ StageLowering::strided(Operation *op, Value source, FormAttr map,
 }
 
 /// The extent of the dim of `source` that i2 alone counts through.
-Poly StageLowering::rowsOf(Value source, ArrayRef<Poly> map) {
-  std::optional<SymbolicShape> shape = shapeOf(source);
+static Poly rowsOf(SymbolicShapes &shapes, Value source, ArrayRef<Poly> map) {
+  std::optional<ArrayRef<Poly>> shape = shapes.shapeOf(source);
   if (!shape || shape->size() != map.size())
     return {};
   for (auto [extent, p] : llvm::zip_equal(*shape, map))
-    if (p == t.getTerms().coord(2))
+    if (p == shapes.getContext().coord(2))
       return extent;
   // Rows of all batches in one dim: `rows * i0 + i2`.
   for (Poly p : map) {
@@ -114,6 +115,12 @@ Poly StageLowering::rowsOf(Value source, ArrayRef<Poly> map) {
       return batch;
   }
   return {};
+}
+
+Poly lathe::appendedRows(SymbolicShapes &shapes, KvAppendOp append) {
+  FailureOr<SmallVector<Poly>> map =
+      parseMap(shapes.getContext(), append, append.getKMap(), {});
+  return failed(map) ? Poly() : rowsOf(shapes, append.getK(), *map);
 }
 
 /// The function of a kernel that has been made under `name`.
@@ -290,10 +297,10 @@ static Poly batchOf(IndexExprContext &terms, ArrayRef<Poly> shape,
 LogicalResult StageLowering::lowerKvAppend(KvAppendOp op) {
   CacheBuffers cache = getCache(op.getCache());
   KvType type = op.getCache().getType();
-  FailureOr<SmallVector<Poly>> map = parseMap(op, op.getKMap(), {});
+  FailureOr<SmallVector<Poly>> map = parseMap(t.getTerms(), op, op.getKMap(), {});
   if (failed(map))
     return failure();
-  Poly rows = rowsOf(op.getK(), *map);
+  Poly rows = rowsOf(shapes, op.getK(), *map);
   if (!rows)
     return op.emitOpError("the number of its rows is not known");
   Poly batch = batchOf(t.getTerms(), *shapeOf(op.getK()), *map, rows);
@@ -527,10 +534,10 @@ LogicalResult StageLowering::lowerAttention(AttentionOp op) {
       return op.emitOpError(llvm::toString(parsed.takeError()));
     keys = *parsed;
   } else if (!hasCache) {
-    FailureOr<SmallVector<Poly>> map = parseMap(op, *op.getKMap(), {});
+    FailureOr<SmallVector<Poly>> map = parseMap(t.getTerms(), op, *op.getKMap(), {});
     if (failed(map))
       return failure();
-    keys = rowsOf(op.getK(), *map);
+    keys = rowsOf(shapes, op.getK(), *map);
   }
   if (!keys)
     return op.emitOpError("the number of keys is not known");

@@ -274,6 +274,17 @@ void Scalars::forall(ArrayRef<Value> sizes,
   body(loop.getInductionVars());
 }
 
+void Scalars::nest(ArrayRef<Value> sizes, function_ref<void(ValueRange)> body) {
+  OpBuilder::InsertionGuard guard(*this);
+  SmallVector<Value> coords;
+  for (Value size : sizes) {
+    auto loop = scf::ForOp::create(*this, index(0), size, index(1));
+    coords.push_back(loop.getInductionVar());
+    setInsertionPointToStart(loop.getBody());
+  }
+  body(coords);
+}
+
 Value Scalars::choose(Value condition, Type type, function_ref<Value()> then,
                       function_ref<Value()> otherwise) {
   auto branch =

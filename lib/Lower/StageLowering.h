@@ -129,9 +129,6 @@ private:
   mlir::FailureOr<StridedOperand> strided(mlir::Operation *op,
                                           mlir::Value source, FormAttr map,
                                           llvm::ArrayRef<Poly> extents);
-  mlir::FailureOr<llvm::SmallVector<Poly>>
-  parseMap(mlir::Operation *op, FormAttr map, llvm::ArrayRef<Poly> extents);
-  Poly rowsOf(mlir::Value source, llvm::ArrayRef<Poly> map);
   mlir::LogicalResult appendRows(mlir::Operation *op, mlir::Value source,
                                  FormAttr map, mlir::Value cache,
                                  int64_t heads, int64_t columns, Poly past,
@@ -155,6 +152,9 @@ private:
   llvm::DenseMap<mlir::Value, mlir::Value> parts;
   llvm::StringMap<std::string> kernelNames;
 };
+
+/// The rows that `append` adds to its cache; null where they are not known.
+Poly appendedRows(SymbolicShapes &shapes, KvAppendOp append);
 
 /// A buffer as `memref<?xT>`, as kernels take it.
 mlir::Value flattenBuffer(Scalars &s, mlir::Value buffer);

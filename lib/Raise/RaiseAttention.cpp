@@ -9,6 +9,7 @@
 #include "CarrierMatch.h"
 #include "Forms.h"
 #include "lathe/Raise/MaskForm.h"
+#include "lathe/IndexExpr/Text.h"
 #include "lathe/Raise/Passes.h"
 #include "lathe/Raise/SymbolicShapes.h"
 
@@ -232,7 +233,8 @@ bool AttentionRaiser::raise(AttentionMatch &match, std::string &reason) {
       builder.getI64IntegerAttr(match.valueDim),
       builder.getF32FloatAttr(scale),
       match.softcap ? builder.getF32FloatAttr(*match.softcap) : FloatAttr(),
-      qs.map, ks.map, vs.map, /*keys=*/StringAttr(), mask, bias,
+      qs.map, ks.map, vs.map, builder.getStringAttr(toString(match.keys)),
+      mask, bias,
       match.maskValue ? builder.getF32FloatAttr(*match.maskValue)
                       : FloatAttr(),
       MaskedRowsAttr::get(mlirContext, match.fullyMasked), SiteAttr());

@@ -225,7 +225,8 @@ void CacheRaiser::useCaches(func::FuncOp entry, const IRMapping &mapping) {
         attention.getHeadsAttr(), attention.getKvHeadsAttr(),
         attention.getHeadDimAttr(), attention.getValueDimAttr(),
         attention.getScaleAttr(), attention.getSoftcapAttr(),
-        attention.getQMapAttr(), FormAttr(), FormAttr(), /*keys=*/StringAttr(),
+        attention.getQMapAttr(), FormAttr(), FormAttr(),
+        attention.getKeysAttr(),
         attention.getMaskAttr(), attention.getBiasAttr(),
         attention.getMaskValueAttr(), attention.getRowsAttr(),
         attention.getSiteAttr());

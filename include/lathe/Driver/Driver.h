@@ -59,6 +59,8 @@ struct CompiledModel {
   /// Complete but for offsets and sizes of parts, which depend on where the
   /// parts are put.
   rt::Manifest manifest;
+  /// CPU level of the objects.
+  std::string level;
   /// One object per distinct function.
   std::vector<std::unique_ptr<llvm::MemoryBuffer>> objects;
   /// What manifest.parts[i] is packed from, and how.

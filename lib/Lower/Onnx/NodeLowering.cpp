@@ -18,9 +18,14 @@ using namespace lathe;
 LoweringTable::LoweringTable() {
   addActivations(*this);
   addContractions(*this);
+  addConvolutions(*this);
   addElementwise(*this);
+  addIndexing(*this);
+  addMovement(*this);
   addNormalizations(*this);
+  addPooling(*this);
   addReductions(*this);
+  addSearch(*this);
 }
 
 const LoweringTable &LoweringTable::get() {
