@@ -22,6 +22,31 @@ using UnaryFn = llvm::function_ref<IndexExpr(IndexExpr, Extents)>;
 using BinaryFn = llvm::function_ref<IndexExpr(IndexExpr, IndexExpr, Extents)>;
 } // namespace
 
+/// Whether every value of `form` fits the integer type, so that no arithmetic
+/// of the file wraps around. Signed 32 and 64 bits hold shape arithmetic.
+static bool fitsType(Node &n, Poly form, Type type, Extents extents) {
+  auto integer = dyn_cast<IntegerType>(type);
+  if (!form || !integer)
+    return bool(form);
+  unsigned width = integer.getWidth();
+  if (!integer.isUnsigned() && width >= 32)
+    return true;
+  if (!n.context.isNonNegative(form, extents))
+    return false;
+  if (width >= 32)
+    return true;
+  auto upper = n.context.upperBound(form, extents);
+  std::optional<int64_t> limit = upper ? upper.getConstantInt() : std::nullopt;
+  return limit && *limit < int64_t(1) << (width - 1);
+}
+
+/// The same for the result of a node.
+static bool fitsResult(Node &n, IndexExpr e, Extents extents) {
+  return e.isPred() ||
+         fitsType(n, e.poly(),
+                  getElementTypeOrSelf(n.op->getResult(0).getType()), extents);
+}
+
 /// Applies `fn` to every element. `linear` operations go through activations,
 /// too; others only where everything is indexy.
 static void mapUnary(Node &n, UnaryFn fn, bool linear = false) {
@@ -30,14 +55,16 @@ static void mapUnary(Node &n, UnaryFn fn, bool linear = false) {
   const ValueInfo &x = n.in(0);
   if (!linear && !n.engine.isIndexy(x))
     return n.setLeaf(x.shape);
-  IndexExpr form;
-  if (x.form)
-    form = fn(x.form, *x.shape);
+  auto apply = [&](IndexExpr e, Extents extents) -> IndexExpr {
+    IndexExpr result = e ? fn(e, extents) : e;
+    return result && fitsResult(n, result, extents) ? result : IndexExpr();
+  };
+  IndexExpr form = apply(x.form, *x.shape);
   if (x.kind != ValueInfo::FormKind::List)
     return n.setForm(*x.shape, form);
   SmallVector<IndexExpr> list;
   for (IndexExpr e : x.list)
-    list.push_back(e ? fn(e, {}) : e);
+    list.push_back(apply(e, {}));
   n.setList(*x.shape, list);
   // A small table keeps its form, too.
   const ValueInfo *result = n.engine.lookup(n.op->getResult(0));
@@ -57,7 +84,9 @@ static std::optional<ValueInfo> mapBinary(Node &n, const ValueInfo &a,
   result.elementClass = n.resultClass();
   result.shape = shape;
   bool isBoolean = result.elementClass == ElementClass::Boolean;
-  auto fits = [&](IndexExpr e) { return e && e.isPred() == isBoolean; };
+  auto fits = [&](IndexExpr e, Extents extents) {
+    return e && e.isPred() == isBoolean && fitsResult(n, e, extents);
+  };
   if (a.rank() <= 1 && b.rank() <= 1) {
     auto left = n.engine.listOf(a), right = n.engine.listOf(b);
     size_t length =
@@ -67,7 +96,7 @@ static std::optional<ValueInfo> mapBinary(Node &n, const ValueInfo &a,
       for (size_t k = 0; k != length; ++k) {
         IndexExpr e = fn((*left)[left->size() == 1 ? 0 : k],
                          (*right)[right->size() == 1 ? 0 : k], {});
-        if (!fits(e))
+        if (!fits(e, {}))
           break;
         result.list.push_back(e);
       }
@@ -86,7 +115,7 @@ static std::optional<ValueInfo> mapBinary(Node &n, const ValueInfo &a,
     return std::nullopt;
   result.list.clear();
   result.form = fn(left, right, shape);
-  if (!fits(result.form))
+  if (!fits(result.form, shape))
     return std::nullopt;
   result.kind =
       isBoolean ? ValueInfo::FormKind::Pred : ValueInfo::FormKind::Poly;
@@ -108,17 +137,6 @@ static void mapBinary(Node &n, BinaryFn fn, bool linear = false) {
 // Casts
 //===----------------------------------------------------------------------===//
 
-/// Whether every value of `form` fits an integer type of `width` bits.
-static bool fitsWidth(Node &n, Poly form, unsigned width, Extents extents) {
-  // Shape arithmetic never meets the bounds of 32 bits.
-  if (width >= 32)
-    return true;
-  auto lower = n.context.lowerBound(form, extents).getConstantInt();
-  auto upper = n.context.upperBound(form, extents).getConstantInt();
-  int64_t limit = int64_t(1) << (width - 1);
-  return lower && upper && *lower >= 0 && *upper < limit;
-}
-
 static void transferCast(Node &n) {
   if (!n.ranked(0))
     return;
@@ -127,6 +145,9 @@ static void transferCast(Node &n) {
   if (from == ElementClass::Other || to == ElementClass::Other)
     return n.setLeaf(x.shape);
   Type type = getElementTypeOrSelf(n.op->getResult(0).getType());
+  // What is narrower than half precision is a quantisation.
+  if (to == ElementClass::Float && type.getIntOrFloatBitWidth() < 16)
+    return n.setLeaf(x.shape);
   bool linear = from == ElementClass::Float && to == ElementClass::Float;
   auto cast = [&](IndexExpr e, Extents extents) -> IndexExpr {
     if (to == ElementClass::Boolean)
@@ -135,9 +156,7 @@ static void transferCast(Node &n) {
       return n.context.toNumber(e.pred());
     if (to == ElementClass::Float)
       return e;
-    Poly p = n.context.fn(Func::Trunc, e.poly());
-    bool fits = p && fitsWidth(n, p, type.getIntOrFloatBitWidth(), extents);
-    return fits ? p : Poly();
+    return n.context.fn(Func::Trunc, e.poly());
   };
   mapUnary(n, cast, linear);
 }
@@ -488,7 +507,7 @@ static void transferCumSum(Node &n) {
 }
 
 void shapes::registerElementwise(TransferTable &table) {
-  table.add({"Cast", "CastLike", "BitCast"}, transferCast);
+  table.add({"Cast", "CastLike"}, transferCast);
   table.add("Add", transferAdd);
   table.add("Sub", transferSub);
   table.add("Mul", transferMul);

@@ -75,6 +75,11 @@ const ValueInfo *Engine::lookup(Value value) const {
 
 void Engine::set(Value value, ValueInfo info) {
   info.value = value;
+  // A dim that is read from data is nothing that can be computed on entry.
+  if (info.shape)
+    for (auto [k, extent] : llvm::enumerate(*info.shape))
+      if (extent && extent.usesReads())
+        extent = unknownDim(value, k);
   ValueInfo *&slot = infos[value];
   if (slot) {
     *slot = std::move(info);

@@ -516,11 +516,16 @@ static void transferSpaceToDepth(Node &n) {
   Poly b = n.engine.dim(block), c = x[1];
   SymbolicShape shape = {x[0], c * (block * block), context.fdiv(x[2], b),
                          context.fdiv(x[3], b)};
-  // Channel = (row in block * block + column in block) * C + channel.
-  Poly channel = context.coord(1);
-  Poly place = context.fdiv(channel, c, shape);
+  // DCR: channel = (row in block * block + column in block) * C + channel of x;
+  // CRD: the channel of x first.
+  bool depthFirst = n.op.getString("mode", "DCR") == "DCR";
+  Poly places = n.engine.dim(block * block), channel = context.coord(1);
+  Poly place = depthFirst ? context.fdiv(channel, c, shape)
+                          : context.mod(channel, places, shape);
   SmallVector<Poly> index = {
-      context.coord(0), context.mod(channel, c, shape),
+      context.coord(0),
+      depthFirst ? context.mod(channel, c, shape)
+                 : context.fdiv(channel, places, shape),
       context.coord(2) * block + context.fdiv(place, b, shape),
       context.coord(3) * block + context.mod(place, b, shape)};
   n.setMoved(n.in(0), index, shape);

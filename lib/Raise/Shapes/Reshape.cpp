@@ -154,10 +154,16 @@ static void transferReshape(Node &n) {
   bool zeroCopies = n.op.getInt("allowzero", 0) == 0;
   SymbolicShape shape;
   std::optional<unsigned> inferred;
+  bool isKnown = true;
   for (auto [k, e] : llvm::enumerate(*target)) {
     Poly extent = e.poly();
     if (!extent)
       return;
+    // A number that is read may be 0 or -1.
+    if (extent.usesReads()) {
+      extent = n.engine.unknownDim(n.op->getResult(0), k);
+      isKnown = false;
+    }
     if (extent.isConstant(0) && zeroCopies) {
       if (k >= x.size())
         return;
@@ -166,6 +172,11 @@ static void transferReshape(Node &n) {
     if (extent.isConstant(-1))
       inferred = k;
     shape.push_back(extent);
+  }
+  if (!isKnown) {
+    if (inferred)
+      shape[*inferred] = n.engine.unknownDim(n.op->getResult(0), *inferred);
+    return n.setLeaf(shape);
   }
   if (!inferred) {
     if (n.engine.product(shape) != n.engine.product(x))

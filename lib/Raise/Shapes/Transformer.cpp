@@ -87,6 +87,34 @@ static void transferAttention(Node &n) {
   n.setLeaf(SymbolicShape{batch, heads, length, total}, 3);
 }
 
+/// q [B, T, H_q * d_k], k [B, T, H_kv * d_k], v [B, T, H_kv * d_v]: y and the
+/// state [B, H_kv, d_k, d_v].
+static void transferLinearAttention(Node &n) {
+  int64_t heads = n.op.getInt("q_num_heads", 0);
+  int64_t kvHeads = n.op.getInt("kv_num_heads", 0);
+  if (heads <= 0 || kvHeads <= 0)
+    return;
+  for (unsigned k : {0, 1, 2})
+    if (!n.ranked(k) || n.in(k).rank() != 3)
+      return;
+  const SymbolicShape &q = n.shape(0);
+  Poly count = n.engine.dim(kvHeads);
+  Poly keySize = n.context.fdiv(n.shape(1)[2], count);
+  Poly valueSize = n.context.fdiv(n.shape(2)[2], count);
+  n.setLeaf(SymbolicShape{q[0], q[1], valueSize * heads});
+  n.setLeaf(SymbolicShape{q[0], count, keySize, valueSize}, 1);
+}
+
+/// x [B, C, L], w [C, 1, k]: y and the state [B, C, k - 1].
+static void transferCausalConvolution(Node &n) {
+  if (!n.ranked(0) || n.in(0).rank() != 3 || !n.ranked(1) ||
+      n.in(1).rank() != 3)
+    return;
+  const SymbolicShape &x = n.shape(0);
+  n.setLeaf(x);
+  n.setLeaf(SymbolicShape{x[0], x[1], n.shape(1)[2] - 1}, 1);
+}
+
 static void transferSameShape(Node &n) {
   if (n.ranked(0))
     n.setLeaf(n.shape(0));
@@ -126,6 +154,8 @@ static void transferSkipNormalization(Node &n) {
 
 void shapes::registerTransformer(TransferTable &table) {
   table.add("Attention", transferAttention);
+  table.add("LinearAttention", transferLinearAttention);
+  table.add("CausalConvWithState", transferCausalConvolution);
   table.add(
       {"RotaryEmbedding", "RMSNormalization", "com.microsoft.RotaryEmbedding"},
       transferSameShape);
