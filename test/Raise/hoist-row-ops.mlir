@@ -34,6 +34,7 @@ lathe.weight @w {data = #lathe.blob<"w.bin", 0, 32, "0000000000000001">} : !lath
 // CHECK: lathe.linear %[[S]]
 // CHECK: %[[C:.*]] = lathe.onnx "Transpose"
 // CHECK: lathe.linear %[[C]]
+// CHECK: lathe.onnx "Reshape"
 // CHECK: %[[W:.*]] = lathe.onnx "Reshape"
 // CHECK: lathe.linear %[[W]]
 func.func @stay(%x: tensor<?x4x2xf32> {lathe.dims = ["batch", "4", "2"], lathe.name = "x"},

@@ -44,7 +44,7 @@ func.func @padding(%q: tensor<?x?x8xf32> {lathe.dims = ["batch", "seq", "8"], la
 // are zero. Queries scaled by a division behind the product.
 
 // CHECK-LABEL: func @grouped
-// CHECK: lathe.attention q(%arg0 <"[i0, i1, i2, i3]">) k(%arg1 <"[i0, i1, i2, i3]">) v(%arg2 <"[i0, i1, i2, i3]">) keys "seq" heads 4 over 2 dims 4, 4 scale 5.000000e-01 mask <"i2 >= i3">
+// CHECK: lathe.attention q(%arg0 <"[i0, i1, i2, i3]">) k(%arg1 <"[i0, i1, i2, i3]">) v(%arg2 <"[i0, i1, i2, i3]">) keys "seq" heads 4 over 2 dims 4, 4 scale 5.000000e-01 mask <"i3 <= i2">
 // CHECK-NOT: rows
 // CHECK-NOT: "Softmax"
 // CHECK: return
@@ -92,8 +92,8 @@ func.func @grouped(%q: tensor<?x4x?x4xf32> {lathe.dims = ["batch", "4", "seq", "
 // A softcap; a bias that is computed; a factor per head goes to the queries.
 
 // CHECK-LABEL: func @cap_bias
-// CHECK: %[[Q:.*]] = lathe.index_expr <"read({{[01]}}, [i0, i1, i2, i3])*read({{[01]}}, [i1, 0, 0])">
-// CHECK: lathe.attention q(%[[Q]] <"[i0, i1, i2, i3]">) {{.*}} scale 1.000000e+00 softcap 5.000000e+01 bias <"read(0, [i2, i3])"> reads(%arg3)
+// CHECK: %[[Q:.*]] = lathe.index_expr <"read(0, [0, i1, i2, i3])*read(1, [i1, 0, 0])">(%arg0, %{{.*}})
+// CHECK: lathe.attention q(%[[Q]] <"[0, i1, i2, i3]">) {{.*}} scale 1.000000e+00 softcap 5.000000e+01 bias <"read(0, [i2, i3])"> reads(%arg3)
 func.func @cap_bias(%q: tensor<1x2x3x4xf32> {lathe.dims = ["1", "2", "3", "4"], lathe.name = "q"},
                     %k: tensor<1x2x4x3xf32> {lathe.dims = ["1", "2", "4", "3"], lathe.name = "k"},
                     %v: tensor<1x2x3x4xf32> {lathe.dims = ["1", "2", "3", "4"], lathe.name = "v"},
@@ -117,8 +117,8 @@ func.func @cap_bias(%q: tensor<1x2x3x4xf32> {lathe.dims = ["1", "2", "3", "4"], 
 // com.microsoft's.
 
 // CHECK-LABEL: func @nodes
-// CHECK-DAG: %[[K:.*]] = lathe.index_expr <"sel(past >= i2 + 1, read(0, [i0, i1, i2, i3]), read(1, [i0, i2 - past, 4*i1 + i3]))">(%arg3, %arg1) shape ["batch", "1", "{{past \+ seq|seq \+ past}}", "4"]
-// CHECK-DAG: %[[V:.*]] = lathe.index_expr <"sel(past >= i2 + 1, read(0, [i0, i1, i2, i3]), read(1, [i0, i2 - past, 4*i1 + i3]))">(%arg4, %arg2)
+// CHECK-DAG: %[[K:.*]] = lathe.index_expr <"sel(i2 <= past - 1, read(0, [i0, 0, i2, i3]), read(1, [i0, i2 - past, i3]))">(%arg3, %arg1) shape ["batch", "1", "past + seq", "4"]
+// CHECK-DAG: %[[V:.*]] = lathe.index_expr <"sel(i2 <= past - 1, read(0, [i0, 0, i2, i3]), read(1, [i0, i2 - past, i3]))">(%arg4, %arg2)
 // CHECK: %[[A:.*]] = lathe.attention q(%arg0 <"[i0, i2, 4*i1 + i3]">) k(%[[K]] <"[i0, 0, i2, i3]">) v(%[[V]] <"[i0, 0, i2, i3]">) {{.*}} heads 2 over 1 dims 4, 4 scale 5.000000e-01 mask <"i3 <= i2 + past">
 // CHECK: %[[B:.*]] = lathe.attention q(%arg0 <"[i0, i2, 4*i1 + i3]">) k(%arg0 {{.*}} heads 2 over 2
 // CHECK: return %[[A]], %[[K]], %[[V]], %[[B]]

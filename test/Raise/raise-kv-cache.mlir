@@ -12,13 +12,13 @@ lathe.weight @head {data = #lathe.blob<"w.bin", 0, 96, "0000000000000001">} : !l
 // CHECK-SAME: (%arg0: tensor<?x?x8xf32> {{{.*}}lathe.name = "x"}, %arg1: !lathe.kv<2, 4, 4, f32> {lathe.kv_slot = 0 : i64, lathe.past = ["past.k", "past.v"], lathe.present = ["present.k", "present.v"]})
 // CHECK-SAME: -> (tensor<?x1x3xf32> {lathe.dims = ["batch", "1", "3"], lathe.logits = "last", lathe.name = "logits"}, !lathe.kv<2, 4, 4, f32> {{{.*}}})
 // CHECK: %[[H:.*]] = lathe.kv_append %arg1, k(%arg0 <"[i0, i2, 4*i1 + i3]">) v(%arg0 <"[i0, i2, 4*i1 + i3]">)
-// CHECK: %[[A:.*]] = lathe.attention q(%arg0 <"[i0, i2, 4*i1 + i3]">) cache(%[[H]]) heads 2 over 2 dims 4, 4 scale 5.000000e-01 mask <"i3 <= i2 + past">
+// CHECK: %[[A:.*]] = lathe.attention q(%arg0 <"[i0, i2, 4*i1 + i3]">) cache(%[[H]]) {{.*}}heads 2 over 2 dims 4, 4 scale 5.000000e-01 mask <"i3 <= i2 + past">
 // CHECK: %[[L:.*]] = lathe.index_expr <"read(0, [i0, seq - 1, i2])">(%[[A]]) shape ["batch", "1", "8"]
 // CHECK: %[[Y:.*]] = lathe.linear %[[L]], {{.*}} -> tensor<?x1x3xf32>
 // CHECK: return %[[Y]], %[[H]]
 
 // CHECK-LABEL: func @decode
-// CHECK-SAME: attributes {lathe.dim_values = {seq = 1 : i64}}
+// CHECK-SAME: attributes {lathe.dim_values = {seq = 1 : i64}, lathe.past_dim = "past"}
 // CHECK: %[[H:.*]] = lathe.kv_append
 // CHECK: %[[A:.*]] = lathe.attention
 // CHECK: %[[Y:.*]] = lathe.linear %[[A]], {{.*}} -> tensor<?x?x3xf32>
