@@ -268,8 +268,7 @@ static Term sharedFactor(const Term &term, const Term &divisor,
       storage.push_back(atom);
       left.erase(it);
     }
-  return {storage,
-          std::gcd(term.coef.asInteger(), divisor.coef.asInteger())};
+  return {storage, std::gcd(term.coef.asInteger(), divisor.coef.asInteger())};
 }
 
 /// p = factor * high + low and q = factor * divisor with 0 <= low < factor, for

@@ -202,8 +202,7 @@ void RowHoister::hoist(Operation *op, const Rows &rows,
                   ? operands.front().getType()
                   : getTensorType(result.shape, getElement(old));
   copy->getResult(0).setType(type);
-  Value view =
-      forms.getView(op->getLoc(), {result.base, result.index}, shape);
+  Value view = forms.getView(op->getLoc(), {result.base, result.index}, shape);
   // Later operands are looked up by what they were, or are now.
   hoisted[old] = hoisted[view] = result;
   raiser.replaceUses(old, view);
@@ -224,7 +223,8 @@ void RowHoister::visitPointwise(OnnxOp op) {
   for (Value input : op.getInputs()) {
     std::optional<ArrayRef<Poly>> inputShape = shapes.shapeOf(input);
     if (isConstant(input) && inputShape && inputShape->size() <= 1) {
-      hasVector |= inputShape->size() == 1 && !inputShape->front().isConstant(1);
+      hasVector |=
+          inputShape->size() == 1 && !inputShape->front().isConstant(1);
       operands.push_back(input);
       continue;
     }

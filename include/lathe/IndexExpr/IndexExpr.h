@@ -198,8 +198,8 @@ enum class AtomKind : uint8_t {
   Function  // func, operands
 };
 
-/// Trunc, Floor and Ceil round their operand to f32 first: files compute in f32,
-/// where 8 * log(2) / log(16) is 2 and not a little less.
+/// Trunc, Floor and Ceil round their operand to f32 first: files compute in
+/// f32, where 8 * log(2) / log(16) is 2 and not a little less.
 enum class Func : uint8_t {
   Log,
   Cos,
