@@ -129,7 +129,7 @@ void Session::runRope(StringRef rest) {
   std::optional<RopeLayout> layout;
   if (permutation)
     layout = ropeLayout(*permutation);
-  llvm::outs() << (layout ? stringifyRopeLayout(*layout)
+  llvm::outs() << (layout        ? stringifyRopeLayout(*layout)
                    : permutation ? "another permutation"
                                  : "no permutation")
                << "\n";
@@ -149,9 +149,8 @@ void Session::run(StringRef line) {
 }
 
 int main(int argc, char **argv) {
-  llvm::cl::opt<std::string> input(llvm::cl::Positional,
-                                   llvm::cl::desc("<commands>"),
-                                   llvm::cl::init("-"));
+  llvm::cl::opt<std::string> input(
+      llvm::cl::Positional, llvm::cl::desc("<commands>"), llvm::cl::init("-"));
   llvm::cl::ParseCommandLineOptions(argc, argv, "test driver of MaskForm\n");
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(input);
   if (!buffer) {

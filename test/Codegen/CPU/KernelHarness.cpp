@@ -184,14 +184,15 @@ double lathe::test::seconds() {
 
 #define REPEAT12(X)                                                            \
   X("0")                                                                       \
-  X("1") X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("1" \
-                                                                           "1")
+  X("1")                                                                       \
+  X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("1"        \
+                                                                    "1")
 #define REPEAT24(X)                                                            \
   REPEAT12(X)                                                                  \
   X("12")                                                                      \
   X("13")                                                                      \
-  X("14") X("15") X("16") X("17") X("18") X("19") X("20") X("21") X("22")      \
-      X("23")
+  X("14")                                                                      \
+  X("15") X("16") X("17") X("18") X("19") X("20") X("21") X("22") X("23")
 
 static void multiplyAdd128(int64_t turns) {
 #define OP(r) "mulps %%xmm14, %%xmm" r "\n addps %%xmm15, %%xmm" r "\n"
