@@ -41,6 +41,9 @@ void lathe::raisePipeline(OpPassManager &manager, ModelLevel level) {
   manager.addPass(createRaiseActivation());
   manager.addPass(createRaiseLinear());
   manager.addPass(createRaiseConv());
+  // Rotations and attentions are to read the residual stream's shape, and what
+  // follows an attention is to write it.
+  manager.addPass(createHoistRowOps());
   manager.addPass(createRaiseRope());
   manager.addPass(createRaiseAttention());
   // Before, a look-up of a constant table is a closed form: rotary tables and

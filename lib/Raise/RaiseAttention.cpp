@@ -278,21 +278,20 @@ void AttentionRaiser::raisePresent(OnnxOp op) {
     Poly pastRows = old ? (*old)[2] : context.zero();
     SmallVector<Poly, 4> extents{batch, context.constant(heads),
                                  pastRows + newRows, context.constant(size)};
-    Poly row = context.coord(2) - pastRows;
-    SmallVector<Poly, 4> index{context.coord(0)};
+    SmallVector<Poly, 4> coords = getIdentity(context, extents);
+    Poly row = coords[2] - pastRows;
+    SmallVector<Poly, 4> index{coords[0]};
     if (shape->size() == 3)
-      index.append({row, context.coord(1) * size + context.coord(3)});
+      index.append({row, coords[1] * size + coords[3]});
     else
-      index.append({context.coord(1), row, context.coord(3)});
+      index.append({coords[1], row, coords[3]});
     Poly form = shapes.formAt(fresh, index, extents).poly();
     if (past && form) {
-      SmallVector<Poly, 4> same{context.coord(0), context.coord(1),
-                                context.coord(2), context.coord(3)};
-      Poly before = shapes.formAt(past, same, extents).poly();
-      form = before ? context.select(
-                          context.le(context.coord(2), pastRows - 1, extents),
-                          before, form, extents)
-                    : Poly();
+      Poly before = shapes.formAt(past, coords, extents).poly();
+      form = before
+                 ? context.select(context.le(coords[2], pastRows - 1, extents),
+                                  before, form, extents)
+                 : Poly();
     }
     if (form)
       op.getOutputs()[i].replaceAllUsesWith(

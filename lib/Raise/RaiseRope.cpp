@@ -15,6 +15,7 @@
 #include "CarrierMatch.h"
 #include "Forms.h"
 #include "Heads.h"
+#include "lathe/IndexExpr/Evaluate.h"
 #include "lathe/Raise/MaskForm.h"
 #include "lathe/Raise/Passes.h"
 #include "lathe/Raise/SymbolicShapes.h"
@@ -81,6 +82,10 @@ private:
                 Number factor, SmallVectorImpl<Rotated> &terms);
   bool addProduct(OnnxOp product, ArrayRef<Poly> index, Extents extents,
                   Number factor, SmallVectorImpl<Rotated> &terms);
+  bool areEqual(Poly p, Poly q, ArrayRef<Poly> extents);
+  bool isPair(ArrayRef<Rotated> first, ArrayRef<Rotated> second,
+              ArrayRef<Poly> extents, Rotated &a, Rotated &b, Poly &cos,
+              Poly &sin);
   std::optional<Rotation> match(Value value);
   std::optional<Rotation> match(Value value, RopeLayout layout, int64_t size,
                                 int64_t rotarySize);
@@ -93,6 +98,8 @@ private:
   IndexExprContext &context;
   Raiser raiser;
   FormBuilder forms;
+  /// Constants that forms read.
+  DenseMap<unsigned, std::optional<FloatConstant>> tables;
 };
 
 } // namespace
@@ -184,11 +191,63 @@ RopeRaiser::columnsAt(Value value, Poly column, Poly extent) {
 // Matching
 //===----------------------------------------------------------------------===//
 
+/// True if both tables have the same numbers: constants of a file often hold
+/// each column twice.
+bool RopeRaiser::areEqual(Poly p, Poly q, ArrayRef<Poly> extents) {
+  if (p == q)
+    return true;
+  constexpr int64_t kLimit = 1 << 18;
+  if (!p.usesReads() || !q.usesReads() || p.size() != q.size())
+    return false;
+  SmallVector<int64_t> sizes;
+  int64_t count = 1;
+  for (auto [k, extent] : llvm::enumerate(extents)) {
+    bool isUsed = p.usesCoord(k) || q.usesCoord(k);
+    std::optional<int64_t> size =
+        isUsed ? extent.getConstantInt() : std::optional<int64_t>(1);
+    if (!size || *size <= 0 || (count *= *size) > kLimit)
+      return false;
+    sizes.push_back(*size);
+  }
+  auto noDims = [](StringRef) -> std::optional<int64_t> {
+    return std::nullopt;
+  };
+  auto read = [&](unsigned id,
+                  ArrayRef<int64_t> index) -> std::optional<Number> {
+    auto [slot, isNew] = tables.try_emplace(id);
+    if (isNew)
+      slot->second = evaluateConstant(shapes.valueOfRead(id), kLimit);
+    const std::optional<FloatConstant> &table = slot->second;
+    if (!table || table->shape.size() != index.size())
+      return std::nullopt;
+    int64_t flat = 0;
+    for (auto [extent, i] : llvm::zip(table->shape, index)) {
+      if (i < 0 || i >= extent)
+        return std::nullopt;
+      flat = flat * extent + i;
+    }
+    return Number::fromDouble(table->values[flat]);
+  };
+  SmallVector<int64_t> coords(sizes.size(), 0);
+  for (int64_t n = 0; n < count; ++n) {
+    Evaluator evaluate(noDims, coords, read);
+    std::optional<Number> x = evaluate(p), y = evaluate(q);
+    if (!x || !y || !(*x == *y))
+      return false;
+    for (unsigned k = coords.size(); k-- > 0;) {
+      if (++coords[k] < sizes[k])
+        break;
+      coords[k] = 0;
+    }
+  }
+  return true;
+}
+
 /// first = cos * a - sin * b, second = cos * b + sin * a: true and the terms in
 /// this order.
-static bool isPair(IndexExprContext &context, ArrayRef<Rotated> first,
-                   ArrayRef<Rotated> second, Rotated &a, Rotated &b, Poly &cos,
-                   Poly &sin) {
+bool RopeRaiser::isPair(ArrayRef<Rotated> first, ArrayRef<Rotated> second,
+                        ArrayRef<Poly> extents, Rotated &a, Rotated &b,
+                        Poly &cos, Poly &sin) {
   if (first.size() != 2 || second.size() != 2)
     return false;
   for (unsigned i : {0u, 1u})
@@ -198,8 +257,9 @@ static bool isPair(IndexExprContext &context, ArrayRef<Rotated> first,
       const Rotated &cosB = second[j], &sinA = second[1 - j];
       cos = a.factor;
       sin = context.neg(b.factor);
-      if (cosB.readsAs(b) && sinA.readsAs(a) && cosB.factor == cos &&
-          sinA.factor == sin && !a.readsAs(b))
+      if (cosB.readsAs(b) && sinA.readsAs(a) && !a.readsAs(b) &&
+          areEqual(cosB.factor, cos, extents) &&
+          areEqual(sinA.factor, sin, extents))
         return true;
     }
   return false;
@@ -238,9 +298,11 @@ std::optional<Rotation> RopeRaiser::match(Value value, RopeLayout layout,
   if (!first || first->size() != 2)
     return std::nullopt;
   auto second = columnsAt(value, secondColumn, extent);
+  SmallVector<Poly, 4> extents(*shapes.shapeOf(value));
+  extents.back() = extent;
   Rotated a, b;
   Poly cos, sin;
-  if (!second || !isPair(context, *first, *second, a, b, cos, sin) ||
+  if (!second || !isPair(*first, *second, extents, a, b, cos, sin) ||
       a.base != b.base)
     return std::nullopt;
 

@@ -1,3 +1,9 @@
+# ===- lathe_ir.py - reads and computes the structure level -----------------=== #
+#
+# Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# ===----------------------------------------------------------------------=== #
 """Reads Lathe's IR and computes it with numpy: the yardstick of the tests.
 
 A parser of MLIR's generic form, an evaluator of index expressions and one
