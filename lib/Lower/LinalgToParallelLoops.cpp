@@ -96,12 +96,12 @@ SmallVector<Value> LoopBuilder::buildBody(ValueRange sums) {
     if (arg.use_empty())
       continue;
     unsigned number = operand.getOperandNumber();
-    Value element =
-        number >= inputs && !sums.empty()
-            ? sums[number - inputs]
-            : memref::LoadOp::create(builder, loc, operand.get(),
-                                     operandIndices(operand))
-                  .getResult();
+    Value element = operand.get();
+    if (number >= inputs && !sums.empty())
+      element = sums[number - inputs];
+    else if (isa<MemRefType>(element.getType()))
+      element = memref::LoadOp::create(builder, loc, element,
+                                       operandIndices(operand));
     map.map(arg, element);
   }
   auto flags = arith::FastMathFlags::contract;

@@ -533,7 +533,9 @@ Tensor TensorBuilder::reduce(
   SmallVector<int64_t> identity =
       llvm::to_vector(llvm::seq<int64_t>(0, rank));
   Access how = access(input, input.shape, identity);
-  if (how.kind != Access::Operand)
+  // The extent of a loop is read off a dim that it runs through alone.
+  if (how.kind != Access::Operand ||
+      !inversePermutation(how.map))
     how = {Access::Operand, valueOf(input), b.getMultiDimIdentityMap(rank),
            input.element};
 
@@ -609,6 +611,11 @@ Tensor TensorBuilder::einsum(ArrayRef<Tensor> inputs,
       how = {Access::Operand, whole.value,
              AffineMap::get(extents.size(), 0, results, b.getContext()),
              input.element};
+    }
+    if (!how.map.isProjectedPermutation(/*allowZeroInResults=*/true)) {
+      // Composed indices hide the extents of loops.
+      Tensor value = wrap(valueOf(input), input.element, input.shape);
+      how = access(value, extents, loops);
     }
     operands.push_back(how.value);
     maps.push_back(how.map);
