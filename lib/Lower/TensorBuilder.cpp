@@ -646,9 +646,13 @@ Tensor TensorBuilder::expandAxes(const Tensor &input, ArrayRef<int64_t> axes) {
 }
 
 Tensor TensorBuilder::reshape(const Tensor &input, ArrayRef<Poly> shape) {
-  if (ArrayRef<Poly>(input.shape) == shape)
-    return wrap(valueOf(input), input.element, input.shape);
   Value value = valueOf(input);
+  if (ArrayRef<Poly>(input.shape) == shape)
+    return wrap(value, input.element, input.shape);
+  // A shape of a shape is one of what lies below both.
+  auto reshaped = reshapedFrom.find(value);
+  if (reshaped != reshapedFrom.end())
+    return reshape(Tensor(reshaped->second), shape);
   auto all = [](unsigned rank) {
     SmallVector<ReassociationIndices> groups;
     if (rank > 0)
@@ -676,6 +680,7 @@ Tensor TensorBuilder::reshape(const Tensor &input, ArrayRef<Poly> shape) {
       value = tensor::ExpandShapeOp::create(b, type, value, all(shape.size()),
                                             sizes);
   }
+  reshapedFrom[value] = wrap(valueOf(input), input.element, input.shape);
   return wrap(value, input.element, SymbolicShape(shape));
 }
 
