@@ -48,8 +48,11 @@ Attribute partKey(Operation *op) {
         op->getContext(),
         {constant.getValue(), TypeAttr::get(constant.getType())});
   DenseElementsAttr elements;
+  // Integers may say how something is computed (axes, pads), not only what
+  // with.
   if (matchPattern(op, m_Constant(&elements)) && !elements.isSplat() &&
-      elements.getNumElements() > 1)
+      elements.getNumElements() > 1 &&
+      isa<FloatType>(elements.getElementType()))
     return elements;
   return {};
 }
@@ -480,21 +483,17 @@ unsigned EntryBuilder::partOf(Operation *source, Attribute key) {
     part.type = weight.getWeightType();
     part.weightParts = weight.getParts();
   } else if (auto constant = dyn_cast<ConstantOp>(source)) {
-    part.name = constant.getName().value_or("constant").str();
+    std::optional<StringRef> name = constant.getName();
+    part.name =
+        name ? name->str() : "constant." + std::to_string(slot->second);
     part.type = constant.getType();
     part.constant = constant.getValue();
   } else {
     auto elements = cast<DenseElementsAttr>(key);
-    part.name = "constant";
+    part.name = "constant." + std::to_string(slot->second);
     part.type = elements.getType();
-    // Dense booleans are packed in attributes, one byte in payloads.
-    SmallVector<char> bytes;
-    if (elements.getElementType().isInteger(1))
-      for (bool value : elements.getValues<bool>())
-        bytes.push_back(value);
-    else
-      llvm::append_range(bytes, elements.getRawData());
-    auto payload = getPayloads(source).add(source->getContext(), bytes);
+    auto payload = getPayloads(source).add(source->getContext(),
+                                           elements.getRawData());
     if (payload)
       part.constant = *payload;
     else

@@ -526,7 +526,9 @@ TensorBuilder::reduce(const Tensor &input, ArrayRef<int64_t> axes,
 
   SmallVector<int64_t> identity = llvm::to_vector(llvm::seq<int64_t>(0, rank));
   Access how = access(input, input.shape, identity);
-  if (how.kind != Access::Operand)
+  // The extent of a loop is read off a dim that it runs through alone.
+  if (how.kind != Access::Operand ||
+      !inversePermutation(how.map))
     how = {Access::Operand, valueOf(input), b.getMultiDimIdentityMap(rank),
            input.element};
 
@@ -602,6 +604,11 @@ Tensor TensorBuilder::einsum(ArrayRef<Tensor> inputs,
              AffineMap::get(extents.size(), 0, results, b.getContext()),
              input.element};
     }
+    if (!how.map.isProjectedPermutation(/*allowZeroInResults=*/true)) {
+      // Composed indices hide the extents of loops.
+      Tensor value = wrap(valueOf(input), input.element, input.shape);
+      how = access(value, extents, loops);
+    }
     operands.push_back(how.value);
     maps.push_back(how.map);
     elements.push_back(how.element);
@@ -639,9 +646,13 @@ Tensor TensorBuilder::expandAxes(const Tensor &input, ArrayRef<int64_t> axes) {
 }
 
 Tensor TensorBuilder::reshape(const Tensor &input, ArrayRef<Poly> shape) {
-  if (ArrayRef<Poly>(input.shape) == shape)
-    return wrap(valueOf(input), input.element, input.shape);
   Value value = valueOf(input);
+  if (ArrayRef<Poly>(input.shape) == shape)
+    return wrap(value, input.element, input.shape);
+  // A shape of a shape is one of what lies below both.
+  auto reshaped = reshapedFrom.find(value);
+  if (reshaped != reshapedFrom.end())
+    return reshape(Tensor(reshaped->second), shape);
   auto all = [](unsigned rank) {
     SmallVector<ReassociationIndices> groups;
     if (rank > 0)
@@ -669,6 +680,7 @@ Tensor TensorBuilder::reshape(const Tensor &input, ArrayRef<Poly> shape) {
       value = tensor::ExpandShapeOp::create(b, type, value, all(shape.size()),
                                             sizes);
   }
+  reshapedFrom[value] = wrap(valueOf(input), input.element, input.shape);
   return wrap(value, input.element, SymbolicShape(shape));
 }
 

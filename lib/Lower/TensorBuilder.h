@@ -163,6 +163,8 @@ private:
   mlir::Operation *dimAnchor = nullptr;
   llvm::DenseMap<Poly, Value> dimValues;
   std::map<std::vector<const void *>, Value> formValues;
+  /// What a reshaped value was made from.
+  llvm::DenseMap<Value, Tensor> reshapedFrom;
   std::string missing;
 };
 

@@ -25,6 +25,7 @@ LoweringTable::LoweringTable() {
   addNormalizations(*this);
   addPooling(*this);
   addReductions(*this);
+  addResampling(*this);
   addSearch(*this);
 }
 
