@@ -42,8 +42,8 @@ static OwningOpRef<ModuleOp> buildModule(MLIRContext *context) {
 
   Type rows =
       RankedTensorType::get({ShapedType::kDynamic, 64}, builder.getF32Type());
-  auto function = func::FuncOp::create(
-      builder, loc, "ffn", builder.getFunctionType({rows}, {rows}));
+  auto function = func::FuncOp::create(builder, loc, "ffn",
+                                       builder.getFunctionType({rows}, {rows}));
   Block *body = function.addEntryBlock();
   builder.setInsertionPointToEnd(body);
   Value x = body->getArgument(0);

@@ -10,6 +10,7 @@
 #include "lathe/Runtime/Abi.h"
 
 #include "mlir/Parser/Parser.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/ThreadPool.h"
 #include <atomic>
 #include <mutex>
@@ -68,6 +69,15 @@ static llvm::Error joinErrors(const ModelStages &stages,
   return lines.empty() ? llvm::Error::success() : problemBlock("", lines);
 }
 
+/// `name`, with a number behind it when it is taken already.
+static std::string uniqueName(const std::string &name,
+                              llvm::StringSet<> &taken) {
+  std::string unique = name.empty() ? "part" : name;
+  for (unsigned n = 1; !taken.insert(unique).second; ++n)
+    unique = name + "." + std::to_string(n);
+  return unique;
+}
+
 llvm::Expected<CompiledModel>
 lathe::compileModel(ModuleOp model, const CompileOptions &options) {
   auto target = CpuTarget::parse(options.cpu);
@@ -101,9 +111,11 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
   manifest.lathe = LATHE_VERSION;
   manifest.abi = LATHE_ABI_VERSION;
   manifest.target = "cpu";
+  result.level = target->name().str();
   if (auto source = model->getAttrOfType<StringAttr>(LatheDialect::kSourceAttr))
     manifest.source = source.getValue().str();
 
+  llvm::StringSet<> names;
   // A part read in two layouts is packed twice; equal requests share.
   std::map<std::pair<unsigned, PartLayout>, uint32_t> packed;
   for (EntryStages &entry : stages->entries) {
@@ -122,7 +134,7 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
         if (isNew) {
           result.parts.push_back({stages->parts[part], layout});
           rt::Part decl;
-          decl.name = stages->parts[part].name;
+          decl.name = uniqueName(stages->parts[part].name, names);
           decl.rowsOnly = layout == PartLayout::Rows;
           manifest.parts.push_back(std::move(decl));
         }

@@ -18,6 +18,9 @@ using namespace lathe;
 static constexpr StringLiteral kStageDimsAttr = "lathe.stage_dims";
 /// The dim that is the capacity of the cache, and the one that is its content.
 static constexpr StringLiteral kCapacityDim = "kv_capacity";
+static constexpr StringLiteral kPastDim = "past";
+/// Says which dim the latter is.
+static constexpr StringLiteral kPastDimAttr = "lathe.past_dim";
 
 namespace {
 
@@ -41,6 +44,7 @@ private:
   FailureOr<PartLayout> chooseLayout(BlockArgument part);
   MemRefType partType(Type type, PartLayout layout);
   Poly cacheBatch(Value handle);
+  Poly cachedRows(Value handle);
   LogicalResult bindArguments(StageLowering &lowering, Block &entry);
   ArrayAttr texts(ArrayRef<Poly> shape);
   NamedAttribute number(StringRef name, int64_t value) {
@@ -81,8 +85,7 @@ static SmallVector<int64_t> staticShape(ArrayRef<Poly> shape) {
 
 StageLowerer::Argument StageLowerer::activation(Type type,
                                                 ArrayRef<Poly> shape) {
-  return {type,
-          {builder.getNamedAttr(LatheDialect::kDimsAttr, texts(shape))}};
+  return {type, {builder.getNamedAttr(LatheDialect::kDimsAttr, texts(shape))}};
 }
 
 //===----------------------------------------------------------------------===//
@@ -159,6 +162,30 @@ Poly StageLowerer::cacheBatch(Value handle) {
   return {};
 }
 
+/// The rows that a cache holds at entry: what the attention that reads it
+/// counts, less what is appended before.
+Poly StageLowerer::cachedRows(Value handle) {
+  IndexExprContext &terms = shapes.getContext();
+  if (auto past = source->getAttrOfType<StringAttr>(kPastDimAttr))
+    return terms.symbol(past.getValue());
+  for (Operation *user : handle.getUsers()) {
+    if (auto attention = dyn_cast<AttentionOp>(user))
+      if (std::optional<StringRef> keys = attention.getKeys()) {
+        auto parsed = parsePoly(terms, *keys);
+        if (parsed)
+          return *parsed;
+        llvm::consumeError(parsed.takeError());
+      }
+    if (auto append = dyn_cast<KvAppendOp>(user)) {
+      Poly all = cachedRows(append.getResult());
+      Poly rows = appendedRows(shapes, append);
+      if (all && rows)
+        return all - rows;
+    }
+  }
+  return terms.symbol(kPastDim);
+}
+
 LogicalResult StageLowerer::collectArguments() {
   IndexExprContext &terms = shapes.getContext();
   int64_t activations = 0, parts = 0;
@@ -224,10 +251,7 @@ LogicalResult StageLowerer::bindArguments(StageLowering &lowering,
     }
     if (isa<KvType>(type)) {
       Value values = entry.getArgument(next++);
-      auto past = source->getAttrOfType<StringAttr>("lathe.past_dim");
-      lowering.bindCache(
-          argument,
-          {value, values, terms.symbol(past ? past.getValue() : "past")});
+      lowering.bindCache(argument, {value, values, cachedRows(argument)});
       continue;
     }
     lowering.bind(argument,

@@ -134,6 +134,9 @@ public:
   /// a kernel.
   void forall(llvm::ArrayRef<Value> sizes,
               llvm::function_ref<void(mlir::ValueRange)> body);
+  /// Nested loops over the box of `sizes`.
+  void nest(llvm::ArrayRef<Value> sizes,
+            llvm::function_ref<void(mlir::ValueRange)> body);
   /// `condition ? then() : otherwise()`, only the taken side computed.
   Value choose(Value condition, Type type, llvm::function_ref<Value()> then,
                llvm::function_ref<Value()> otherwise);

@@ -74,8 +74,8 @@ public:
 
   /// Builds the body of a kernel: its context, then its arguments; tensors
   /// among them are buffers.
-  using KernelFn = llvm::function_ref<void(Scalars &, mlir::Value ctx,
-                                           mlir::ValueRange)>;
+  using KernelFn =
+      llvm::function_ref<void(Scalars &, mlir::Value ctx, mlir::ValueRange)>;
   /// Calls a kernel of its own that `fn` builds, with the arguments `inputs`
   /// and then `outputs`; gives what stands for the outputs afterwards. With
   /// `updates` the kernel changes elements of the outputs and keeps others.
@@ -129,13 +129,10 @@ private:
   mlir::FailureOr<StridedOperand> strided(mlir::Operation *op,
                                           mlir::Value source, FormAttr map,
                                           llvm::ArrayRef<Poly> extents);
-  mlir::FailureOr<llvm::SmallVector<Poly>>
-  parseMap(mlir::Operation *op, FormAttr map, llvm::ArrayRef<Poly> extents);
-  Poly rowsOf(mlir::Value source, llvm::ArrayRef<Poly> map);
   mlir::LogicalResult appendRows(mlir::Operation *op, mlir::Value source,
-                                 FormAttr map, mlir::Value cache,
-                                 int64_t heads, int64_t columns, Poly past,
-                                 Poly batch, Poly rows);
+                                 FormAttr map, mlir::Value cache, int64_t heads,
+                                 int64_t columns, Poly past, Poly batch,
+                                 Poly rows);
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult lowerNode(OnnxOp op);
   mlir::LogicalResult lowerTyped(mlir::Operation *op);
@@ -155,6 +152,9 @@ private:
   llvm::DenseMap<mlir::Value, mlir::Value> parts;
   llvm::StringMap<std::string> kernelNames;
 };
+
+/// The rows that `append` adds to its cache; null where they are not known.
+Poly appendedRows(SymbolicShapes &shapes, KvAppendOp append);
 
 /// A buffer as `memref<?xT>`, as kernels take it.
 mlir::Value flattenBuffer(Scalars &s, mlir::Value buffer);

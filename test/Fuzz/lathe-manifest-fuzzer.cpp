@@ -19,7 +19,8 @@ using namespace lathe::rt;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   std::string text(reinterpret_cast<const char *>(data), size);
   Result<Manifest> manifest = parseManifest(text, "input");
-  if (!manifest.failed() && parseManifest(manifestToJson(*manifest), "input").failed())
+  if (!manifest.failed() &&
+      parseManifest(manifestToJson(*manifest), "input").failed())
     std::abort();
   return 0;
 }

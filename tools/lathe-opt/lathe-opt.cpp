@@ -35,15 +35,15 @@ namespace cl = llvm::cl;
 namespace fs = llvm::sys::fs;
 
 static cl::OptionCategory category("Options for .onnx input");
-static cl::opt<lathe::ModelLevel> level(
-    "lathe-level", cl::desc("How far a .onnx input is taken"),
-    cl::values(clEnumValN(lathe::ModelLevel::Imported, "imported",
-                          "one operation per node"),
-               clEnumValN(lathe::ModelLevel::Raised, "raised",
-                          "typed operations, index expressions, entries"),
-               clEnumValN(lathe::ModelLevel::Structure, "structure",
-                          "sub-layers and blocks")),
-    cl::init(lathe::ModelLevel::Structure), cl::cat(category));
+static cl::opt<lathe::ModelLevel>
+    level("lathe-level", cl::desc("How far a .onnx input is taken"),
+          cl::values(clEnumValN(lathe::ModelLevel::Imported, "imported",
+                                "one operation per node"),
+                     clEnumValN(lathe::ModelLevel::Raised, "raised",
+                                "typed operations, index expressions, entries"),
+                     clEnumValN(lathe::ModelLevel::Structure, "structure",
+                                "sub-layers and blocks")),
+          cl::init(lathe::ModelLevel::Structure), cl::cat(category));
 static cl::list<std::string> externalDataRoots(
     "external-data-root",
     cl::desc("A further folder in which external data of the model may lie"),

@@ -59,6 +59,8 @@ struct CompiledModel {
   /// Complete but for offsets and sizes of parts, which depend on where the
   /// parts are put.
   rt::Manifest manifest;
+  /// CPU level of the objects.
+  std::string level;
   /// One object per distinct function.
   std::vector<std::unique_ptr<llvm::MemoryBuffer>> objects;
   /// What manifest.parts[i] is packed from, and how.
@@ -80,7 +82,8 @@ loadInMemory(CompiledModel model, PayloadStore &payloads);
 
 /// Writes `model.so`, `model.weights`, `model.h` and `model.json` to `folder`,
 /// which appears complete or not at all. Returns the bytes of all files.
-llvm::Expected<uint64_t> writeFolder(CompiledModel model, PayloadStore &payloads,
+llvm::Expected<uint64_t> writeFolder(CompiledModel model,
+                                     PayloadStore &payloads,
                                      llvm::StringRef folder);
 
 } // namespace lathe

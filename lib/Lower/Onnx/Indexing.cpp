@@ -1,4 +1,4 @@
-//===- Indexing.cpp - reads and writes at indices from data ===//
+//===- Indexing.cpp - gathers and scatters --------------------------------===//
 //
 // Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -9,80 +9,98 @@
 
 using namespace mlir;
 using namespace lathe;
+using Values = ArrayRef<Value>;
 using Node = NodeLowering;
 
-/// Element of an integer tensor as an index.
-static Value loadIndex(Node &n, Scalars &s, const Tensor &indices,
-                       ValueRange coords) {
-  return s.toIndex(n.t.load(s, indices, coords));
+/// An index read from `indices`, inside [0, extent).
+static Value readIndex(Node &n, Scalars &s, const Tensor &indices,
+                       ValueRange position, Value extent) {
+  Value index = s.toIndex(n.t.load(s, indices, position));
+  return n.t.checkedIndex(s, index, extent);
 }
 
-/// result[a, i, b] = data[a, indices[i], b].
+//===----------------------------------------------------------------------===//
+// Gathers
+//===----------------------------------------------------------------------===//
+
 static LogicalResult lowerGather(Node &n) {
-  Tensor data = n.in(0), indices = n.in(1);
-  unsigned axis = n.axis(data.rank(), 0), depth = indices.rank();
-  Value extent = n.t.dim(data.shape[axis]);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    Value index = loadIndex(n, s, indices, coords.slice(axis, depth));
-    SmallVector<Value> position(coords.take_front(axis));
-    position.push_back(n.t.checkedIndex(s, index, extent));
-    llvm::append_range(position, coords.drop_front(axis + depth));
-    return n.t.load(s, data, position);
-  }));
+  Tensor x = n.value(0), indices = n.value(1);
+  unsigned axis = n.axis(x.rank(), 0);
+  Value extent = n.t.dim(x.shape[axis]);
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> position(coords.take_front(axis));
+        position.push_back(readIndex(
+            n, s, indices, coords.slice(axis, indices.rank()), extent));
+        llvm::append_range(position, coords.drop_front(axis + indices.rank()));
+        return n.t.load(s, x, position);
+      }));
   return success();
 }
 
-/// result[i] = data[i with coordinate `axis` replaced by indices[i]].
 static LogicalResult lowerGatherElements(Node &n) {
-  Tensor data = n.in(0), indices = n.in(1);
-  unsigned axis = n.axis(data.rank(), 0);
-  Value extent = n.t.dim(data.shape[axis]);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> position(coords);
-    position[axis] = n.t.checkedIndex(s, loadIndex(n, s, indices, coords),
-                                      extent);
-    return n.t.load(s, data, position);
-  }));
+  Tensor x = n.value(0), indices = n.value(1);
+  unsigned axis = n.axis(x.rank(), 0);
+  Value extent = n.t.dim(x.shape[axis]);
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> position(coords);
+        position[axis] = readIndex(n, s, indices, coords, extent);
+        return n.t.load(s, x, position);
+      }));
   return success();
-}
-
-/// Length of the index vectors of GatherND and ScatterND.
-static std::optional<int64_t> vectorLength(const Tensor &indices) {
-  if (indices.rank() == 0)
-    return std::nullopt;
-  return indices.shape.back().getConstantInt();
 }
 
 static LogicalResult lowerGatherND(Node &n) {
-  Tensor data = n.in(0), indices = n.in(1);
-  unsigned batch = n.op.getInt("batch_dims", 0);
-  std::optional<int64_t> length = vectorLength(indices);
-  if (!length)
-    return n.refuse("the length of its index vectors is not constant");
-  SmallVector<Value> extents;
-  for (Poly extent : data.shape)
-    extents.push_back(n.t.dim(extent));
+  Tensor x = n.value(0), indices = n.value(1);
+  int64_t batch = n.op.getInt("batch_dims", 0);
+  std::optional<int64_t> depth = indices.shape.back().getConstantInt();
+  if (!depth)
+    return n.refuse("the last dim of its indices must be constant");
   unsigned leading = indices.rank() - 1;
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> position(coords.take_front(batch));
-    for (int64_t k = 0; k < *length; ++k) {
-      SmallVector<Value> at(coords.take_front(leading));
-      at.push_back(s.index(k));
-      position.push_back(n.t.checkedIndex(s, loadIndex(n, s, indices, at),
-                                          extents[batch + k]));
-    }
-    llvm::append_range(position, coords.drop_front(leading));
-    return n.t.load(s, data, position);
-  }));
+  SmallVector<Value> extents;
+  for (Poly p : x.shape)
+    extents.push_back(n.t.dim(p));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> position(coords.take_front(batch));
+        for (int64_t k = 0; k < *depth; ++k) {
+          SmallVector<Value> at(coords.take_front(leading));
+          at.push_back(s.index(k));
+          position.push_back(readIndex(n, s, indices, at, extents[batch + k]));
+        }
+        llvm::append_range(position, coords.drop_front(leading));
+        return n.t.load(s, x, position);
+      }));
   return success();
 }
 
-/// `old` combined with `update` by ONNX's `reduction` attribute.
-static Value combine(Scalars &s, StringRef reduction, Value old, Value update,
-                     bool isUnsigned) {
+static LogicalResult lowerOneHot(Node &n) {
+  Tensor indices = n.value(0), values = n.value(2);
+  unsigned axis = n.axis(indices.rank() + 1, -1);
+  Value depth = n.t.dim(n.shape()[axis]);
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> at(coords);
+        at.erase(at.begin() + axis);
+        // An index outside [-depth, depth) hits nothing.
+        Value index = s.toIndex(n.t.load(s, indices, at));
+        index = s.select(s.lt(index, s.index(0)), s.add(index, depth), index);
+        Value hit = s.eq(index, coords[axis]);
+        Value place = s.select(hit, s.index(1), s.index(0));
+        return n.t.load(s, values, place);
+      }));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Scatters
+//===----------------------------------------------------------------------===//
+
+/// What a scatter does to an element that is there.
+static Value reduceInto(Node &n, Scalars &s, StringRef reduction, Value old,
+                        Value update, Type element) {
+  bool isUnsigned = lathe::isUnsigned(element);
   if (reduction == "add")
     return s.add(old, update);
   if (reduction == "mul")
@@ -94,101 +112,114 @@ static Value combine(Scalars &s, StringRef reduction, Value old, Value update,
   return update;
 }
 
-/// Nested loops over the box of `buffer`, in order.
-static void overBuffer(Scalars &s, Value buffer,
-                       llvm::function_ref<void(ValueRange)> body) {
-  unsigned rank = cast<MemRefType>(buffer.getType()).getRank();
-  SmallVector<Value> coords;
-  std::function<void(unsigned)> nest = [&](unsigned k) {
-    if (k == rank) {
-      body(coords);
-      return;
-    }
-    s.loop(s.index(0), memref::DimOp::create(s, buffer, k), {},
-           [&](Value i, ValueRange) -> SmallVector<Value> {
-             coords.push_back(i);
-             nest(k + 1);
-             coords.pop_back();
-             return {};
-           });
-  };
-  nest(0);
+static SmallVector<Value> sizesOf(Scalars &s, Value buffer, unsigned begin,
+                                  unsigned end) {
+  SmallVector<Value> sizes;
+  for (unsigned k = begin; k < end; ++k)
+    sizes.push_back(memref::DimOp::create(s, buffer, k));
+  return sizes;
 }
 
-/// A negative index counts from the end; what is outside is clamped.
-static Value wrapped(Scalars &s, Value index, Value extent) {
-  Value zero = s.index(0), last = s.sub(extent, s.index(1));
-  Value positive =
-      s.select(s.lt(index, zero), s.add(index, extent), index);
-  return s.max(zero, s.min(positive, last));
+/// Stores one update at `position`.
+static void scatterOne(Node &n, Scalars &s, StringRef reduction, Value update,
+                       Value output, ValueRange position, Type element) {
+  Value value = s.load(update, element);
+  if (reduction != "none") {
+    Value old = s.load(memref::LoadOp::create(s, output, position), element);
+    value = reduceInto(n, s, reduction, old, value, element);
+  }
+  memref::StoreOp::create(s, s.store(value, element), output, position);
 }
 
-/// Writes updates[i] at `place(indices, i)` of a copy of the data.
-static LogicalResult
-lowerScatter(Node &n, StringRef family, Tensor updates,
-             llvm::function_ref<SmallVector<Value>(Scalars &, Value indices,
-                                                   Value out, ValueRange)>
-                 place) {
-  Tensor data = n.in(0), indices = n.in(1);
+/// Updates are applied one after the other: indices may repeat.
+static LogicalResult lowerScatterElements(Node &n) {
+  Tensor x = n.in(0), indices = n.value(1), updates = n.value(2);
+  unsigned axis = n.axis(x.rank(), 0);
   StringRef reduction = n.op.getString("reduction", "none");
-  Type element = n.element();
-  Value inputs[] = {n.t.valueOf(indices), n.t.valueOf(updates)};
+  Type element = x.element;
   n.set(n.stage.updateKernel(
-      family, inputs, data, [&](Scalars &s, ValueRange buffers) {
-        Value source = buffers[1], out = buffers[2];
-        overBuffer(s, source, [&](ValueRange coords) {
-          SmallVector<Value> position = place(s, buffers[0], out, coords);
-          Value update =
-              s.load(memref::LoadOp::create(s, source, coords), element);
-          Value old = s.load(memref::LoadOp::create(s, out, position), element);
-          Value next =
-              combine(s, reduction, old, update, isUnsigned(element));
-          memref::StoreOp::create(s, s.store(next, element), out, position);
+      "scatter", {indices.value, updates.value}, x,
+      [&](Scalars &s, ValueRange buffers) {
+        Value places = buffers[0], output = buffers[2];
+        Value extent = memref::DimOp::create(s, output, axis);
+        s.nest(sizesOf(s, places, 0, indices.rank()), [&](ValueRange coords) {
+          Value index = s.toIndex(s.load(
+              memref::LoadOp::create(s, places, coords), indices.element));
+          SmallVector<Value> position(coords);
+          position[axis] = n.t.checkedIndex(s, index, extent);
+          scatterOne(n, s, reduction,
+                     memref::LoadOp::create(s, buffers[1], coords), output,
+                     position, element);
         });
       }));
   return success();
 }
 
-static LogicalResult lowerScatterElements(Node &n) {
-  unsigned axis = n.axis(n.in(0).rank(), 0);
-  Type indexElement = n.in(1).element;
-  std::string family =
-      "scatter_elements_" + n.op.getString("reduction", "none").str();
-  return lowerScatter(
-      n, family, n.in(2),
-      [&](Scalars &s, Value indices, Value out, ValueRange coords) {
-        Value index = s.toIndex(s.load(
-            memref::LoadOp::create(s, indices, coords), indexElement));
-        SmallVector<Value> position(coords);
-        position[axis] =
-            wrapped(s, index, memref::DimOp::create(s, out, axis));
-        return position;
-      });
+static LogicalResult lowerScatterND(Node &n) {
+  Tensor x = n.in(0), indices = n.value(1), updates = n.value(2);
+  std::optional<int64_t> depth = indices.shape.back().getConstantInt();
+  if (!depth)
+    return n.refuse("the last dim of its indices must be constant");
+  StringRef reduction = n.op.getString("reduction", "none");
+  unsigned leading = indices.rank() - 1;
+  Type element = x.element;
+  n.set(n.stage.updateKernel(
+      "scatternd", {indices.value, updates.value}, x,
+      [&](Scalars &s, ValueRange buffers) {
+        Value places = buffers[0], output = buffers[2];
+        s.nest(sizesOf(s, places, 0, leading), [&](ValueRange outer) {
+          SmallVector<Value> start;
+          for (int64_t k = 0; k < *depth; ++k) {
+            SmallVector<Value> at(outer);
+            at.push_back(s.index(k));
+            Value index = s.toIndex(
+                s.load(memref::LoadOp::create(s, places, at), indices.element));
+            start.push_back(n.t.checkedIndex(
+                s, index, memref::DimOp::create(s, output, k)));
+          }
+          s.nest(sizesOf(s, output, *depth, x.rank()), [&](ValueRange inner) {
+            SmallVector<Value> from(outer), to(start);
+            llvm::append_range(from, inner);
+            llvm::append_range(to, inner);
+            scatterOne(n, s, reduction,
+                       memref::LoadOp::create(s, buffers[1], from), output, to,
+                       element);
+          });
+        });
+      }));
+  return success();
 }
 
-static LogicalResult lowerScatterND(Node &n) {
-  Tensor indices = n.in(1);
-  std::optional<int64_t> length = vectorLength(indices);
-  if (!length)
-    return n.refuse("the length of its index vectors is not constant");
-  unsigned leading = indices.rank() - 1;
-  std::string family =
-      "scatter_nd_" + n.op.getString("reduction", "none").str();
-  return lowerScatter(
-      n, family, n.in(2),
-      [&](Scalars &s, Value buffer, Value out, ValueRange coords) {
-        SmallVector<Value> position;
-        for (int64_t k = 0; k < *length; ++k) {
-          SmallVector<Value> at(coords.take_front(leading));
-          at.push_back(s.index(k));
-          Value index = s.toIndex(
-              s.load(memref::LoadOp::create(s, buffer, at), indices.element));
-          position.push_back(
-              wrapped(s, index, memref::DimOp::create(s, out, k)));
-        }
-        llvm::append_range(position, coords.drop_front(leading));
-        return position;
-      });
+/// Rows of `update` go behind `write_indices[batch]` along an axis.
+static LogicalResult lowerTensorScatter(Node &n) {
+  Tensor cache = n.in(0), update = n.value(1);
+  Tensor places = n.has(2) ? n.value(2) : Tensor();
+  unsigned axis = n.axis(cache.rank(), -2);
+  bool circular = n.op.getString("mode", "linear") == "circular";
+  SmallVector<Value> inputs = {update.value};
+  if (places)
+    inputs.push_back(places.value);
+  n.set(n.stage.updateKernel(
+      "tensorscatter", inputs, cache, [&](Scalars &s, ValueRange buffers) {
+        Value output = buffers.back();
+        Value extent = memref::DimOp::create(s, output, axis);
+        s.forall(
+            sizesOf(s, buffers[0], 0, update.rank()), [&](ValueRange coords) {
+              SmallVector<Value> position(coords);
+              if (places)
+                position[axis] =
+                    s.add(position[axis],
+                          s.toIndex(s.load(
+                              memref::LoadOp::create(s, buffers[1], coords[0]),
+                              places.element)));
+              position[axis] =
+                  circular ? s.rem(position[axis], extent, true)
+                           : n.t.checkedIndex(s, position[axis], extent);
+              Value x = memref::LoadOp::create(s, buffers[0], coords);
+              memref::StoreOp::create(s, x, output, position);
+            });
+      }));
+  return success();
 }
 
 void lathe::addIndexing(LoweringTable &table) {
@@ -196,9 +227,11 @@ void lathe::addIndexing(LoweringTable &table) {
       {"Gather", 1, lowerGather},
       {"GatherElements", 11, lowerGatherElements},
       {"GatherND", 11, lowerGatherND},
+      {"OneHot", 9, lowerOneHot},
       {"Scatter", 9, lowerScatterElements},
       {"ScatterElements", 11, lowerScatterElements},
       {"ScatterND", 11, lowerScatterND},
+      {"TensorScatter", 24, lowerTensorScatter},
   };
   table.add("", rows);
 }

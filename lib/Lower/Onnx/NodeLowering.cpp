@@ -18,9 +18,14 @@ using namespace lathe;
 LoweringTable::LoweringTable() {
   addActivations(*this);
   addContractions(*this);
+  addConvolutions(*this);
   addElementwise(*this);
+  addIndexing(*this);
+  addMovement(*this);
   addNormalizations(*this);
+  addPooling(*this);
   addReductions(*this);
+  addSearch(*this);
 }
 
 const LoweringTable &LoweringTable::get() {
@@ -155,20 +160,18 @@ LogicalResult lathe::byForm(NodeLowering &n) {
 NodeFn lathe::unary(UnaryFn fn) {
   return [fn](NodeLowering &n) {
     Type element = n.element();
-    n.set(n.t.mapTo(n.shape(), n.in(0), element,
-                    [&](Scalars &s, ArrayRef<Value> x) {
-                      return fn(n, s, x[0]);
-                    }));
+    n.set(n.t.mapTo(
+        n.shape(), n.in(0), element,
+        [&](Scalars &s, ArrayRef<Value> x) { return fn(n, s, x[0]); }));
     return success();
   };
 }
 
 NodeFn lathe::nary(NaryFn fn) {
   return [fn](NodeLowering &n) {
-    n.set(n.t.mapTo(n.shape(), n.all(), n.element(),
-                    [&](Scalars &s, ArrayRef<Value> x) {
-                      return fn(n, s, x);
-                    }));
+    n.set(
+        n.t.mapTo(n.shape(), n.all(), n.element(),
+                  [&](Scalars &s, ArrayRef<Value> x) { return fn(n, s, x); }));
     return success();
   };
 }

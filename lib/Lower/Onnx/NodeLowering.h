@@ -37,6 +37,11 @@ public:
   unsigned numInputs() { return op.getInputs().size(); }
   bool has(unsigned i) { return bool(op.getOptionalInput(i)); }
   Tensor in(unsigned i) { return stage.get(op.getOptionalInput(i)); }
+  /// Operand `i` as a value, not a form: for lowerings that read its elements.
+  Tensor value(unsigned i) {
+    Tensor tensor = in(i);
+    return t.wrap(t.valueOf(tensor), tensor.element, tensor.shape);
+  }
   llvm::SmallVector<Tensor> all();
 
   bool hasResult(unsigned i) {
