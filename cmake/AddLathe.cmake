@@ -1,3 +1,29 @@
+# The precompiled header that every library and tool on MLIR shares.
+option(LATHE_PCH "Precompile the headers of MLIR" ON)
+if(LATHE_PCH AND NOT TARGET LathePrecompiled)
+  add_library(LathePrecompiled STATIC ${CMAKE_CURRENT_LIST_DIR}/Precompiled.cpp)
+  llvm_update_compile_flags(LathePrecompiled)
+  target_precompile_headers(LathePrecompiled
+                            PRIVATE ${CMAKE_CURRENT_LIST_DIR}/Precompiled.h)
+  if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    # Otherwise ccache sees another header whenever it is built.
+    add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
+  endif()
+endif()
+
+function(lathe_precompile name)
+  if(NOT LATHE_PCH)
+    return()
+  endif()
+  target_precompile_headers(${name} REUSE_FROM LathePrecompiled)
+  get_target_property(type ${name} TYPE)
+  if(type STREQUAL EXECUTABLE)
+    # The header is compiled for libraries; -fPIE would not match it.
+    set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${name} PRIVATE -fPIC)
+  endif()
+endfunction()
+
 # add_lathe_library(NAME source... [DEPENDS target...] [LINK_LIBS lib...]
 #                   [NO_MLIR])
 #
@@ -14,6 +40,7 @@ function(add_lathe_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS})
   if(NOT ARG_NO_MLIR)
     target_link_libraries(${name} PUBLIC MLIR LLVM)
+    lathe_precompile(${name})
   endif()
 endfunction()
 
@@ -29,6 +56,7 @@ function(add_lathe_tool name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS})
   if(NOT ARG_NO_MLIR)
     target_link_libraries(${name} PRIVATE MLIR LLVM)
+    lathe_precompile(${name})
   endif()
   if(ARG_PLUGIN_HOST)
     set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)

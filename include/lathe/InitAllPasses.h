@@ -17,6 +17,9 @@
 #include "lathe/Codegen/CPU/Passes.h"
 #include "lathe/Codegen/CPU/Pipeline.h"
 #include "lathe/Dialect/Passes.h"
+#include "lathe/Lower/Passes.h"
+#include "lathe/Raise/Passes.h"
+#include "lathe/Raise/Pipelines.h"
 #include "mlir/InitAllPasses.h"
 
 namespace lathe {
@@ -26,6 +29,9 @@ inline void registerPasses() {
   registerLatheDialectPasses();
   registerLatheCodegenCPUPasses();
   registerCpuPipelines();
+  registerLatheRaisePasses();
+  registerRaisePipelines();
+  registerLatheLowerPasses();
 }
 
 /// Registers the passes of Lathe and all of upstream.

@@ -100,11 +100,12 @@ static LogicalResult verifyDims(Operation *op, Type type, Attribute value) {
   auto dims = dyn_cast<ArrayAttr>(value);
   if (!dims || !llvm::all_of(dims, llvm::IsaPred<StringAttr>))
     return op->emitOpError("'lathe.dims' must be a list of strings");
-  auto tensor = dyn_cast<RankedTensorType>(type);
-  if (!tensor || tensor.getRank() != static_cast<int64_t>(dims.size()))
+  auto shaped = dyn_cast<ShapedType>(type);
+  if (!shaped || !shaped.hasRank() ||
+      shaped.getRank() != static_cast<int64_t>(dims.size()))
     return op->emitOpError("'lathe.dims' must have one entry per dim of ")
            << type;
-  for (auto [dim, extent] : llvm::zip(dims, tensor.getShape()))
+  for (auto [dim, extent] : llvm::zip(dims, shaped.getShape()))
     if (failed(verifyExtent([&] { return op->emitOpError(); },
                             cast<StringAttr>(dim).getValue(), extent)))
       return failure();

@@ -69,6 +69,11 @@ MappedFile::~MappedFile() {
     munmap(const_cast<uint8_t *>(bytes), length);
 }
 
+void MappedFile::prefetch() const {
+  if (bytes)
+    madvise(const_cast<uint8_t *>(bytes), length, MADV_WILLNEED);
+}
+
 /// Creates an unused file beside `path`; O_EXCL never follows a link.
 static int createBeside(const std::string &path, std::string &name) {
   for (unsigned attempt = 0; attempt < 100; ++attempt) {

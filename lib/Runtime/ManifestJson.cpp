@@ -7,7 +7,9 @@
 
 #include "lathe/Runtime/Manifest.h"
 
+#include <algorithm>
 #include <cinttypes>
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -434,8 +436,30 @@ Status Reader::read(const Json &json, Manifest &manifest) {
   return std::move(status);
 }
 
+/// The deepest nesting of lists and objects. The JSON library copies nested
+/// values by recursion, so hostile text is refused before it gets there.
+static unsigned nestingOf(const std::string &text) {
+  unsigned depth = 0, deepest = 0;
+  bool inString = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (inString && c == '\\')
+      ++i;
+    else if (c == '"')
+      inString = !inString;
+    else if (!inString && (c == '[' || c == '{'))
+      deepest = std::max(deepest, ++depth);
+    else if (!inString && (c == ']' || c == '}') && depth > 0)
+      --depth;
+  }
+  return deepest;
+}
+
 Result<Manifest> lathe::rt::parseManifest(const std::string &text,
                                           const std::string &where) {
+  // Expressions of 32 levels, eight levels down.
+  if (nestingOf(text) > 64)
+    return Status::error(where + ": lists and objects are nested too deeply");
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) {
     SyntaxErrorListener listener;
@@ -615,11 +639,14 @@ static std::string hexText(uint64_t value) {
   return text;
 }
 
-/// `json` with a line for each element of objects and lists down to `depth`
-/// levels, and what lies deeper on one line: a stage table reads as a table.
+/// Appends `json` with a line for each element of lists and objects that hold
+/// others, down to `depth` levels: a stage table reads as a table.
 static void print(const Json &json, unsigned depth, unsigned indent,
                   std::string &text) {
-  if (depth == 0 || !json.is_structured() || json.empty()) {
+  bool nested = std::any_of(json.begin(), json.end(), [](const Json &element) {
+    return element.is_structured();
+  });
+  if (depth == 0 || !nested) {
     text += json.dump(-1, ' ', false, Json::error_handler_t::replace);
     return;
   }

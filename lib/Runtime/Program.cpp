@@ -178,6 +178,7 @@ Program::load(const std::string &dir, const LoadOptions &options) {
     if (opened.failed())
       return opened.takeStatus();
     files->weights = *opened;
+    files->weights->prefetch();
     weights = files->weights->data();
     weightsBytes = files->weights->size();
   }

@@ -17,6 +17,7 @@
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <thread>
 
 using namespace lathe::rt;
 
@@ -257,6 +258,23 @@ static void testUserBuffers(std::shared_ptr<const Program> program,
   checkFails(session->bind(views), "has 4 inputs and 4 outputs");
 }
 
+/// Sessions of several threads take turns in one pool.
+static void testThreads(std::shared_ptr<const Program> program,
+                        const TensorMap &data, ThreadPool &pool) {
+  auto work = [&] {
+    auto session = take(Session::create(program, "plain", pool));
+    checkOk(session->bind(data));
+    for (int i = 0; i < 300; ++i) {
+      checkOk(session->run());
+      CHECK(near(session->output(0), *data.find("logits")));
+    }
+  };
+  std::thread first(work), second(work), third(work);
+  first.join();
+  second.join();
+  third.join();
+}
+
 static void testErrors(std::shared_ptr<const Program> program,
                        ThreadPool &pool) {
   checkFails(
@@ -351,6 +369,7 @@ int main(int argc, char **argv) {
   testCache(program, *pool);
   testSkipSwapHookSnapshot(program, *pool);
   testUserBuffers(program, data, *pool);
+  testThreads(program, data, *pool);
   testErrors(program, *pool);
   testInMemory(program, data, *pool);
   options.level = "avx2048";

@@ -287,7 +287,8 @@ static Status runGeneration(const Arguments &arguments,
   Result<Generation> result =
       generate(std::move(program), pool, arguments.tokens, options);
   if (!first)
-    std::printf("\n");
+    std::puts("");
+  std::fflush(stdout);
   if (result.failed())
     return result.takeStatus().prefixed(arguments.dir + ": ");
   if (arguments.json)

@@ -15,6 +15,7 @@ include "lathe/Dialect/LatheTypes.td"
 include "mlir/IR/OpBase.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
@@ -28,5 +29,6 @@ def Lathe_FloatTensor : TensorOf<[F64, F32, F16, BF16]>;
 include "lathe/Dialect/OnnxOps.td"
 include "lathe/Dialect/StructureOps.td"
 include "lathe/Dialect/TransformerOps.td"
+include "lathe/Dialect/CodegenOps.td"
 
 #endif // LATHE_OPS_TD

@@ -199,7 +199,9 @@ def Lathe_AttentionOp : Lathe_Op<"attention", [AttrSizedOperandSegments,
     `softcap` c replaces a score s by `c * tanh(s / c)` before both. `rows` is
     the value of a row that sees no key: zero, the mean of all values, NaN, or
     soft (`mask_value` is added to masked scores as an ordinary number).
-    The result is `[B, S, heads * value_dim]`.
+    `keys` is the number of keys, a polynomial over the named dims; without it
+    that is the extent of the dim of `k` whose index is `i2` alone, or what the
+    cache holds. The result is `[B, S, heads * value_dim]`.
 
     Constraints:
     * (C1) `heads` is a multiple of `kv_heads`; both are positive.
@@ -233,6 +235,7 @@ def Lathe_AttentionOp : Lathe_Op<"attention", [AttrSizedOperandSegments,
                        Lathe_FormAttr:$q_map,
                        OptionalAttr<Lathe_FormAttr>:$k_map,
                        OptionalAttr<Lathe_FormAttr>:$v_map,
+                       OptionalAttr<StrAttr>:$keys,
                        OptionalAttr<Lathe_FormAttr>:$mask,
                        OptionalAttr<Lathe_FormAttr>:$bias,
                        OptionalAttr<F32Attr>:$mask_value,
@@ -242,7 +245,7 @@ def Lathe_AttentionOp : Lathe_Op<"attention", [AttrSizedOperandSegments,
   let results = (outs Lathe_FloatTensor:$result);
   let assemblyFormat = [{
     `q` `(` $q $q_map `)` (`k` `(` $k^ $k_map `)`)? (`v` `(` $v^ $v_map `)`)?
-    (`cache` `(` $cache^ `)`)? `heads` $heads `over` $kv_heads
+    (`cache` `(` $cache^ `)`)? (`keys` $keys^)? `heads` $heads `over` $kv_heads
     `dims` $head_dim `,` $value_dim `scale` $scale (`softcap` $softcap^)?
     (`mask` $mask^)? (`bias` $bias^)? (`reads` `(` $mask_args^ `)`)?
     (`rows` `` $rows^)? (`mask_value` $mask_value^)?

@@ -185,7 +185,8 @@ enum class AtomKind : uint8_t {
   Symbol,   // name: a named dim, >= 0
   Coord,    // index: coordinate of the value
   BoundVar, // index: variable of an enclosing Sum
-  Read,     // index: read id; operands: the position
+  Read,     // index: read id; operands: the position, where a negative index
+            // counts from the end as in ONNX
   FloorDiv, // operands p, q with p >= 0, q >= 1
   Mod,      // operands p, q with q >= 1: p - q * floor(p / q)
   Min,      // two or more operands
@@ -344,6 +345,8 @@ public:
   Poly neg(Poly p);
   Poly scale(Poly p, Number factor);
   Poly mul(Poly p, Poly q);
+  /// A summand of a polynomial of this context, alone.
+  Poly single(const Term &term) { return uniqueTerms(term); }
   /// 1 for an empty list.
   Poly product(llvm::ArrayRef<Poly> factors);
   /// p / q if q divides p as a polynomial with integer coefficients, else null.

@@ -47,8 +47,8 @@ struct ValueInfo {
   std::optional<SymbolicShape> shape;
   ElementClass elementClass = ElementClass::Other;
   FormKind kind = FormKind::None;
-  /// The element at i0, i1, ... Null for None and Sequence; for a list it is
-  /// made on demand by `SymbolicShapes::formOf`.
+  /// The element at i0, i1, ... Null for None and Sequence, and for a list that
+  /// is not a constant: `SymbolicShapes::formOf` makes it on demand.
   IndexExpr form;
   llvm::SmallVector<IndexExpr, 0> list;
   std::shared_ptr<std::vector<ValueInfo>> sequence;
@@ -62,9 +62,9 @@ struct ValueInfo {
 /// A condition over named dims alone, to be tested when an entry is called.
 struct DimCheck {
   enum class Kind : uint8_t {
-    Equal,    // lhs == rhs
+    Equal,     // lhs == rhs
     LessEqual, // lhs <= rhs
-    Divides   // lhs divides rhs
+    Divides    // lhs divides rhs
   };
   Kind kind;
   Poly lhs, rhs;

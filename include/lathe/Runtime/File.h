@@ -32,6 +32,9 @@ public:
   const uint8_t *data() const { return bytes; }
   uint64_t size() const { return length; }
 
+  /// Asks the system to read the file ahead, without waiting for it.
+  void prefetch() const;
+
 private:
   MappedFile(const uint8_t *bytes, uint64_t length)
       : bytes(bytes), length(length) {}

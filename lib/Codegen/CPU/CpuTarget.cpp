@@ -46,7 +46,7 @@ static CpuTarget getScalar(const llvm::Triple &triple) {
   }
   target.cpu = "generic";
   target.registers = 32;
-  target.hasFma = triple.isAArch64();
+  target.hasFma = target.hasHalf = triple.isAArch64();
   return target;
 }
 
@@ -71,7 +71,7 @@ static CpuTarget makeTarget(CpuLevel level, const llvm::Triple &triple) {
     target.features = "+avx512vnni,+avx512bf16";
     break;
   }
-  target.hasFma = true;
+  target.hasFma = target.hasHalf = true;
   return target;
 }
 

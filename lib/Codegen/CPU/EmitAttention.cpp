@@ -81,7 +81,7 @@ struct Geometry {
   }
 
   static bool isSoft(const AttentionSpec &spec) {
-    return spec.maskedRows == MaskedRows::Soft;
+    return spec.emptyRows == AttentionRows::Soft;
   }
 
   RegisterTile tile;
@@ -1303,13 +1303,13 @@ void AttentionEmitter::writeRow(const AttentionPoint &point, Value kvHead,
       arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, total, b.scalar(0.0));
   // For the mode NaN this is 0 * inf.
   Value inverse = arith::DivFOp::create(b, b.scalar(1.0), total);
-  if (spec.maskedRows == MaskedRows::Zero)
+  if (spec.emptyRows == AttentionRows::Zero)
     inverse = arith::SelectOp::create(b, isEmpty, b.scalar(0.0), inverse);
   Value factor = b.broadcast(inverse);
   writeColumns(target, [&](Value c) -> Value {
     return arith::MulFOp::create(b, b.load(sums, {sumRow, c}), factor);
   });
-  if (spec.maskedRows == MaskedRows::Mean)
+  if (spec.emptyRows == AttentionRows::Mean)
     b.ifThen(isEmpty, [&] { writeMeanRow(point.batch, kvHead, target); });
 }
 

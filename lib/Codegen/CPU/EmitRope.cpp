@@ -88,7 +88,7 @@ void RopeEmitter::emit() {
                row.input = input.row(b, {batch, head, number});
                row.output = output.row(b, {batch, head, number});
                forPieces(spec.rotaryDim / 2, [&](Value column, int64_t width) {
-                 if (spec.layout == RopeLayout::Half)
+                 if (spec.layout == RopePairs::Half)
                    rotateHalf(row, column, width);
                  else
                    rotateInterleaved(row, column, width);

@@ -45,22 +45,39 @@ struct ParallelLoop {
   }
 };
 
-/// A value of the closure: the fields it is stored in.
+/// The parts of a value that a closure stores.
 using Fields = SmallVector<Value>;
 
+/// Moves the body of one loop into a function of its own.
 class Outliner {
 public:
-  Outliner(func::FuncOp host, Value ctx) : host(host), ctx(ctx) {}
+  Outliner(func::FuncOp host, Value ctx, Operation *op, int64_t number);
 
-  LogicalResult outline(Operation *op);
+  LogicalResult outline();
 
 private:
-  FailureOr<Fields> split(OpBuilder &builder, Location loc, Value value);
-  Value join(OpBuilder &builder, Location loc, Type type, ValueRange fields);
+  void countUnits();
+  llvm::SetVector<Value> collectReads();
+  LogicalResult passReads();
+  void emitRange();
+  void emitCall();
+  FailureOr<Fields> split(Value value);
+  Value join(Type type, ValueRange fields);
+  Value getField(OpBuilder &b, Value base, int32_t number);
 
   func::FuncOp host;
   Value ctx;
-  int64_t bodies = 0;
+  ParallelLoop loop;
+  Location loc;
+  Type ptr, i64;
+  OpBuilder outer; // before the loop
+  OpBuilder inner; // in the body's function
+  func::FuncOp body;
+  SmallVector<Value> trips; // of each dim
+  Value units;              // their product, as i64
+  LLVM::LLVMStructType closureType;
+  Value closure;
+  IRMapping mapping; // from values outside to values inside
 };
 
 } // namespace
@@ -126,12 +143,61 @@ static int64_t countDynamic(ArrayRef<int64_t> values) {
   return llvm::count_if(values, ShapedType::isDynamic);
 }
 
-FailureOr<Fields> Outliner::split(OpBuilder &builder, Location loc,
-                                  Value value) {
+Outliner::Outliner(func::FuncOp host, Value ctx, Operation *op, int64_t number)
+    : host(host), ctx(ctx), loop(ParallelLoop::get(op)), loc(op->getLoc()),
+      ptr(LLVM::LLVMPointerType::get(op->getContext())),
+      i64(IntegerType::get(op->getContext(), 64)), outer(op),
+      inner(op->getContext()) {
+  inner.setInsertionPointAfter(host);
+  body = func::FuncOp::create(
+      inner, loc, (host.getName() + "_body" + Twine(number)).str(),
+      inner.getFunctionType({ptr, i64, i64}, {}));
+  body.setPrivate();
+  body->setAttr("llvm.linkage",
+                LLVM::LinkageAttr::get(op->getContext(),
+                                       LLVM::Linkage::Internal));
+  inner.setInsertionPointToStart(body.addEntryBlock());
+}
+
+LogicalResult Outliner::outline() {
+  if (loop.op->getNumResults() != 0)
+    return loop.op->emitOpError("must be bufferized before its body can move");
+  countUnits();
+  if (failed(passReads()))
+    return failure();
+  emitRange();
+  emitCall();
+  loop.op->erase();
+  return success();
+}
+
+void Outliner::countUnits() {
+  for (auto [lower, upper, step] :
+       llvm::zip_equal(loop.lower, loop.upper, loop.step))
+    trips.push_back(getTripCount(outer, loc, lower, upper, step));
+  Value product = trips.front();
+  for (Value trip : ArrayRef(trips).drop_front())
+    product = outer.createOrFold<arith::MulIOp>(loc, product, trip);
+  units = arith::IndexCastOp::create(outer, loc, i64, product);
+}
+
+/// What the body reads from outside, and what the range around it will read.
+llvm::SetVector<Value> Outliner::collectReads() {
+  llvm::SetVector<Value> reads;
+  getUsedValuesDefinedAbove(loop.op->getRegion(0), reads);
+  reads.insert_range(ArrayRef(trips).drop_front());
+  for (ArrayRef<OpFoldResult> bounds : {loop.lower, loop.step})
+    for (OpFoldResult bound : bounds)
+      if (auto value = dyn_cast<Value>(bound))
+        reads.insert(value);
+  return reads;
+}
+
+/// The fields that `value` travels in.
+FailureOr<Fields> Outliner::split(Value value) {
   Type type = value.getType();
-  auto i64 = builder.getI64Type();
   auto toI64 = [&](Value index) -> Value {
-    return arith::IndexCastOp::create(builder, loc, i64, index);
+    return arith::IndexCastOp::create(outer, loc, i64, index);
   };
   if (type.isIndex())
     return Fields{toI64(value)};
@@ -142,18 +208,17 @@ FailureOr<Fields> Outliner::split(OpBuilder &builder, Location loc,
   SmallVector<int64_t> strides;
   int64_t offset;
   if (!memref || failed(memref.getStridesAndOffset(strides, offset)))
-    return host.emitError("a parallel loop reads a value of type ")
+    return loop.op->emitOpError("reads a value of type ")
            << type << ", which a closure cannot hold";
 
   Value address = toI64(
-      memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, value));
-  Fields fields = {LLVM::IntToPtrOp::create(
-      builder, loc, LLVM::LLVMPointerType::get(type.getContext()), address)};
+      memref::ExtractAlignedPointerAsIndexOp::create(outer, loc, value));
+  Fields fields = {LLVM::IntToPtrOp::create(outer, loc, ptr, address)};
   if (memref.hasStaticShape() && countDynamic(strides) == 0 &&
       !ShapedType::isDynamic(offset))
     return fields;
 
-  auto metadata = memref::ExtractStridedMetadataOp::create(builder, loc, value);
+  auto metadata = memref::ExtractStridedMetadataOp::create(outer, loc, value);
   if (ShapedType::isDynamic(offset))
     fields.push_back(toI64(metadata.getOffset()));
   for (auto [size, runtime] :
@@ -163,19 +228,16 @@ FailureOr<Fields> Outliner::split(OpBuilder &builder, Location loc,
   // The strides of an identity layout follow from the sizes.
   if (memref.getLayout().isIdentity())
     return fields;
-  for (auto [stride, runtime] :
-       llvm::zip_equal(strides, metadata.getStrides()))
+  for (auto [stride, runtime] : llvm::zip_equal(strides, metadata.getStrides()))
     if (ShapedType::isDynamic(stride))
       fields.push_back(toI64(runtime));
   return fields;
 }
 
-/// The inverse of `split`.
-Value Outliner::join(OpBuilder &builder, Location loc, Type type,
-                     ValueRange fields) {
+/// The inverse of `split`, inside.
+Value Outliner::join(Type type, ValueRange fields) {
   auto toIndex = [&](Value field) -> Value {
-    return arith::IndexCastOp::create(builder, loc, builder.getIndexType(),
-                                      field);
+    return arith::IndexCastOp::create(inner, loc, inner.getIndexType(), field);
   };
   if (type.isIndex())
     return toIndex(fields[0]);
@@ -183,8 +245,7 @@ Value Outliner::join(OpBuilder &builder, Location loc, Type type,
   if (!memref)
     return fields[0];
   auto [strides, fixedOffset] = memref.getStridesAndOffset();
-  SmallVector<Value> indices =
-      llvm::map_to_vector(fields.drop_front(), toIndex);
+  SmallVector<Value> indices = llvm::map_to_vector(fields.drop_front(), toIndex);
   ValueRange rest(indices);
   Value offset;
   if (ShapedType::isDynamic(fixedOffset)) {
@@ -192,138 +253,88 @@ Value Outliner::join(OpBuilder &builder, Location loc, Type type,
     rest = rest.drop_front();
   }
   int64_t sizes = memref.getNumDynamicDims();
-  return buildMemRef(builder, loc, fields[0], memref, rest.take_front(sizes),
+  return buildMemRef(inner, loc, fields[0], memref, rest.take_front(sizes),
                      rest.drop_front(sizes), offset);
 }
 
-LogicalResult Outliner::outline(Operation *op) {
-  if (op->getNumResults() != 0)
-    return op->emitOpError("must be bufferized before its body can move");
-  ParallelLoop loop = ParallelLoop::get(op);
-  Location loc = op->getLoc();
-  MLIRContext *context = op->getContext();
-  OpBuilder builder(op);
-  auto i64 = builder.getI64Type();
-  auto ptr = LLVM::LLVMPointerType::get(context);
-  auto constant = [&](OpBuilder &b, int64_t value) -> Value {
-    return LLVM::ConstantOp::create(b, loc, i64, b.getI64IntegerAttr(value));
-  };
+Value Outliner::getField(OpBuilder &b, Value base, int32_t number) {
+  return LLVM::GEPOp::create(b, loc, ptr, closureType, base,
+                             ArrayRef<LLVM::GEPArg>{0, number},
+                             LLVM::GEPNoWrapFlags::inbounds);
+}
 
-  // The unit count; the trip counts of all dims but the first are read by the
-  // body too, where an unit's number is taken apart.
-  SmallVector<Value> trips;
-  for (auto [lower, upper, step] :
-       llvm::zip_equal(loop.lower, loop.upper, loop.step))
-    trips.push_back(getTripCount(builder, loc, lower, upper, step));
-  Value units = trips.front();
-  for (Value trip : ArrayRef(trips).drop_front())
-    units = builder.createOrFold<arith::MulIOp>(loc, units, trip);
-  units = arith::IndexCastOp::create(builder, loc, i64, units);
-
-  // What the body reads from outside.
-  llvm::SetVector<Value> used;
-  getUsedValuesDefinedAbove(op->getRegion(0), used);
-  used.insert_range(ArrayRef(trips).drop_front());
-  for (auto [lower, step] : llvm::zip_equal(loop.lower, loop.step)) {
-    if (auto value = dyn_cast<Value>(lower))
-      used.insert(value);
-    if (auto value = dyn_cast<Value>(step))
-      used.insert(value);
-  }
-
-  // The body's function.
-  OpBuilder moduleBuilder(context);
-  moduleBuilder.setInsertionPointAfter(host);
-  auto body = func::FuncOp::create(
-      moduleBuilder, loc,
-      (host.getName() + "_body" + Twine(bodies++)).str(),
-      builder.getFunctionType({ptr, i64, i64}, {}));
-  body.setPrivate();
-  body->setAttr("llvm.linkage",
-                LLVM::LinkageAttr::get(context, LLVM::Linkage::Internal));
-  Block *entry = body.addEntryBlock();
-  auto inner = OpBuilder::atBlockBegin(entry);
-  IRMapping mapping;
-
-  // The closure: filled here, read there.
-  SmallVector<Value> captured;
-  SmallVector<Fields> stored;
-  SmallVector<Type> fieldTypes;
-  for (Value value : used) {
+/// Makes the closure: filled outside, read inside.
+LogicalResult Outliner::passReads() {
+  SmallVector<std::pair<Value, Fields>> passed;
+  SmallVector<Type> types;
+  for (Value value : collectReads()) {
     if (isRepeatable(value.getDefiningOp())) {
-      mapping.map(value,
-                  inner.clone(*value.getDefiningOp())->getResult(0));
+      mapping.map(value, inner.clone(*value.getDefiningOp())->getResult(0));
       continue;
     }
-    FailureOr<Fields> fields = split(builder, loc, value);
+    FailureOr<Fields> fields = split(value);
     if (failed(fields))
       return failure();
-    llvm::append_range(fieldTypes, ValueRange(*fields).getTypes());
-    captured.push_back(value);
-    stored.push_back(std::move(*fields));
+    llvm::append_range(types, ValueRange(*fields).getTypes());
+    passed.emplace_back(value, std::move(*fields));
   }
-  auto closureType = LLVM::LLVMStructType::getLiteral(context, fieldTypes);
-  auto hostEntry = OpBuilder::atBlockBegin(&host.getBody().front());
-  Value closure = LLVM::AllocaOp::create(hostEntry, loc, ptr, closureType,
-                                         constant(hostEntry, 1));
-  auto field = [&](OpBuilder &b, Value base, int32_t number) -> Value {
-    return LLVM::GEPOp::create(b, loc, ptr, closureType, base,
-                               ArrayRef<LLVM::GEPArg>{0, number},
-                               LLVM::GEPNoWrapFlags::inbounds);
-  };
+  closureType = LLVM::LLVMStructType::getLiteral(host.getContext(), types);
+  auto entry = OpBuilder::atBlockBegin(&host.getBody().front());
+  Value one =
+      LLVM::ConstantOp::create(entry, loc, i64, entry.getI64IntegerAttr(1));
+  closure = LLVM::AllocaOp::create(entry, loc, ptr, closureType, one);
+
   int32_t number = 0;
-  for (auto [value, fields] : llvm::zip_equal(captured, stored)) {
+  for (auto &[value, fields] : passed) {
     SmallVector<Value> loaded;
-    for (Value part : fields) {
-      LLVM::StoreOp::create(builder, loc, part,
-                            field(builder, closure, number));
-      loaded.push_back(LLVM::LoadOp::create(
-          inner, loc, part.getType(),
-          field(inner, entry->getArgument(0), number)));
+    for (Value field : fields) {
+      LLVM::StoreOp::create(outer, loc, field, getField(outer, closure, number));
+      loaded.push_back(
+          LLVM::LoadOp::create(inner, loc, field.getType(),
+                               getField(inner, body.getArgument(0), number)));
       ++number;
     }
-    mapping.map(value, join(inner, loc, value.getType(), loaded));
+    mapping.map(value, join(value.getType(), loaded));
   }
+  return success();
+}
 
-  // The range of units, each taken apart into the loop's induction variables.
+/// The loop over the units of one chunk around the moved body; the number of
+/// each unit is taken apart into the induction variables.
+void Outliner::emitRange() {
   auto toIndex = [&](Value value) -> Value {
     return arith::IndexCastOp::create(inner, loc, inner.getIndexType(), value);
   };
-  Value begin = toIndex(entry->getArgument(1));
-  Value end = toIndex(entry->getArgument(2));
+  Value begin = toIndex(body.getArgument(1));
+  Value end = toIndex(body.getArgument(2));
   Value one = arith::ConstantIndexOp::create(inner, loc, 1);
   auto range = scf::ForOp::create(inner, loc, begin, end, one);
   func::ReturnOp::create(inner, loc);
   inner.setInsertionPointToStart(range.getBody());
+
+  auto getBound = [&](OpFoldResult bound) -> Value {
+    if (auto value = dyn_cast<Value>(bound))
+      return mapping.lookup(value);
+    return arith::ConstantIndexOp::create(inner, loc,
+                                          *getConstantIntValue(bound));
+  };
   Value rest = range.getInductionVar();
-  SmallVector<Value> ivs(trips.size());
+  Block &block = loop.getBody();
   for (size_t dim = trips.size(); dim-- > 0;) {
-    Value number = rest;
+    Value iv = rest;
     if (dim > 0) {
       Value trip = mapping.lookup(trips[dim]);
-      number = arith::RemUIOp::create(inner, loc, rest, trip);
+      iv = arith::RemUIOp::create(inner, loc, rest, trip);
       rest = arith::DivUIOp::create(inner, loc, rest, trip);
     }
-    auto bound = [&](OpFoldResult value) -> Value {
-      if (auto attr = dyn_cast<Attribute>(value))
-        return arith::ConstantIndexOp::create(inner, loc,
-                                              *getConstantIntValue(value));
-      return mapping.lookup(cast<Value>(value));
-    };
     if (!isConstantIntValue(loop.step[dim], 1))
-      number = arith::MulIOp::create(inner, loc, number,
-                                     bound(loop.step[dim]));
+      iv = arith::MulIOp::create(inner, loc, iv, getBound(loop.step[dim]));
     if (!isConstantIntValue(loop.lower[dim], 0))
-      number = arith::AddIOp::create(inner, loc, number,
-                                     bound(loop.lower[dim]));
-    ivs[dim] = number;
+      iv = arith::AddIOp::create(inner, loc, iv, getBound(loop.lower[dim]));
+    block.getArgument(dim).replaceAllUsesWith(iv);
   }
 
-  // The body itself, moved.
-  Block &block = loop.getBody();
   block.getTerminator()->erase();
-  for (auto [argument, iv] : llvm::zip_equal(block.getArguments(), ivs))
-    argument.replaceAllUsesWith(iv);
   Block *target = range.getBody();
   target->getOperations().splice(std::prev(target->end()),
                                  block.getOperations());
@@ -331,21 +342,20 @@ LogicalResult Outliner::outline(Operation *op) {
     from.replaceUsesWithIf(to, [&](OpOperand &use) {
       return range->isProperAncestor(use.getOwner());
     });
+}
 
-  // The call.
-  auto bodyType = body.getFunctionType();
-  Value address = func::ConstantOp::create(builder, loc, bodyType,
+void Outliner::emitCall() {
+  Value address = func::ConstantOp::create(outer, loc, body.getFunctionType(),
                                            SymbolRefAttr::get(body));
-  address = UnrealizedConversionCastOp::create(builder, loc, ptr, address)
+  address = UnrealizedConversionCastOp::create(outer, loc, ptr, address)
                 .getResult(0);
-  Value pool = LLVM::LoadOp::create(builder, loc, ptr, ctx);
+  Value pool = LLVM::LoadOp::create(outer, loc, ptr, ctx);
+  Value grain = LLVM::ConstantOp::create(
+      outer, loc, i64, outer.getI64IntegerAttr(loop.getGrain()));
   auto poolType = LLVM::LLVMFunctionType::get(
-      LLVM::LLVMVoidType::get(context), {ptr, ptr, ptr, i64, i64});
-  LLVM::CallOp::create(builder, loc, poolType,
-                       ValueRange{pool, ctx, address, closure, units,
-                                  constant(builder, loop.getGrain())});
-  op->erase();
-  return success();
+      LLVM::LLVMVoidType::get(host.getContext()), {ptr, ptr, ptr, i64, i64});
+  LLVM::CallOp::create(outer, loc, poolType,
+                       ValueRange{pool, ctx, address, closure, units, grain});
 }
 
 /// An alloca inside a loop would take new stack at every turn. One whose buffer
@@ -400,9 +410,8 @@ private:
         return op->emitOpError("must be bufferized before it becomes a loop");
       makeSequential(ParallelLoop::get(op));
     }
-    Outliner outliner(func, ctx);
-    for (Operation *op : outer)
-      if (failed(outliner.outline(op)))
+    for (auto [number, op] : llvm::enumerate(outer))
+      if (failed(Outliner(func, ctx, op, number).outline()))
         return failure();
     return success();
   }

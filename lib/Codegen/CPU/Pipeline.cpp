@@ -9,6 +9,7 @@
 #include "lathe/Codegen/CPU/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
@@ -30,6 +31,16 @@ void lathe::buildCpuToLLVMPipeline(OpPassManager &pm,
                                    const CpuTarget &target) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  // 16-bit floats are for storage: LLVM would call libraries between any two
+  // operations on them.
+  arith::ArithEmulateUnsupportedFloatsOptions floatOptions;
+  floatOptions.sourceTypeStrs = {"bf16", "f16"};
+  floatOptions.targetTypeStr = "f32";
+  pm.addPass(arith::createArithEmulateUnsupportedFloats(floatOptions));
+  ExpandMathOptions mathOptions;
+  mathOptions.hasHalf = target.hasHalf;
+  mathOptions.hasFma = target.hasFma;
+  pm.addPass(createExpandMath(mathOptions));
   pm.addPass(createLowerForall());
 
   // Structured control flow and addressing.

@@ -12,6 +12,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelHarness.h"
+#include "MathTest.h"
+#include "NormTest.h"
 #include "lathe/Codegen/CPU/EmitLinear.h"
 #include "lathe/Codegen/CPU/Pipeline.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -45,6 +47,10 @@ static cl::opt<int> threads("workers", cl::desc("threads of the second run"),
                             cl::init(2));
 static cl::opt<bool> bench("bench", cl::desc("time with one copy of w"));
 static cl::opt<bool> cold("cold", cl::desc("time with w in memory"));
+static cl::opt<std::string>
+    mathName("math", cl::desc("check this function instead, or 'all'"));
+static cl::opt<bool> norms("norms", cl::desc("check the norm kernels"));
+static cl::opt<bool> softmax("softmax", cl::desc("check softmax kernels"));
 static cl::opt<std::string> emit(
     "emit", cl::desc("write 'mlir', 'llvm' (dialect) or 'obj' to --o instead"));
 static cl::opt<std::string> output("o", cl::desc("file for --emit"),
@@ -227,7 +233,8 @@ static int check(const LinearSpec &spec, EntryFn entry, Buffer &w,
                  Buffer &bias) {
   SmallVector<int64_t> counts(rowCounts.begin(), rowCounts.end());
   if (counts.empty())
-    counts = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 23, 29, 64, 197};
+    counts = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,
+              10, 11, 12, 13, 16, 17, 23, 29, 64, 197};
   double worst = 0;
   for (int64_t rows : counts) {
     Operands one(spec, rows, w, bias), many(spec, rows, w, bias);
@@ -324,6 +331,17 @@ int main(int argc, char **argv) {
   registerCpuCodegenDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
+  if (!mathName.empty())
+    return checkMath(mathName, &context, target) ? 0 : 1;
+  if (norms && bench) {
+    timeNorms(&context, target, rowCounts.empty() ? 128 : rowCounts[0],
+              outputs);
+    return 0;
+  }
+  if (norms)
+    return checkNorms(&context, target) ? 0 : 1;
+  if (softmax)
+    return checkSoftmax(&context, target) ? 0 : 1;
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
 
   LinearSpec spec;

@@ -7,7 +7,8 @@
 //
 // Three stages per entry, written by hand against Abi.h: an embedding of 8
 // tokens in 8 channels, an attention of 2 heads of 4 channels whose weights are
-// 1 / (1 + |q - k|^2), and the tied head. toy.py computes the same in numpy.
+// 1 / (1 + |q - k|^2), and the tied head, which wants token t + 3 after token
+// t. toy.py computes the same in numpy.
 //
 //===----------------------------------------------------------------------===//
 
@@ -92,7 +93,8 @@ static void head(const float *table, const float *y, float *logits,
     for (int token = 0; token < Vocab; ++token) {
       float sum = 0;
       for (int c = 0; c < Channels; ++c)
-        sum += y[row * Channels + c] * table[token * Channels + c];
+        sum +=
+            y[row * Channels + c] * table[(token + 5) % Vocab * Channels + c];
       logits[row * Vocab + token] = sum;
     }
 }

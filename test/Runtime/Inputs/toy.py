@@ -1,12 +1,18 @@
-"""The toy model of toy.c in numpy, and its manifest.
+"""The toy model of toy.c in numpy, and its compiled folder.
 
-  toy.py table F        writes the embedding table as raw f32
-  toy.py manifest DIR   writes DIR/model.json for DIR/model.weights as made by
-                        `lathe-rt-weights-test`, whose facts come on stdin
-  toy.py data F         writes inputs and outputs as an .npz
+  toy.py make DIR CC lathe-rt-weights-test
+
+makes in the new folder DIR: model.json, model.weights and model.so; data.npz
+with inputs and outputs of `plain`; labelled.npz with tokens, a mask and labels;
+`want`: bits per token, top1 and what is generated from 1,2,3.
+
+  toy.py same A B       tests that two archives agree
 """
 
 import json
+import os
+import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -34,7 +40,7 @@ def run(ids, mask=None, past=None):
     causal = np.arange(total)[None, :] <= np.arange(s)[:, None] + total - s
     w = w * causal * (mask[:, None, None, :] != 0)
     y = x + (w @ v / np.maximum(w.sum(-1, keepdims=True), 1e-30)).transpose(0, 2, 1, 3).reshape(b, s, 8)
-    return (y @ t.T).astype(np.float32), k, v
+    return (y @ np.roll(t, -5, 0).T).astype(np.float32), k, v
 
 
 def tensor(name, dtype, *shape, **more):
@@ -121,12 +127,45 @@ def generate(tokens, n):
     return tokens[-n:]
 
 
+def labelled(path):
+    rng = np.random.default_rng(2)
+    ids, y = rng.integers(0, 8, (2, 7, 6))
+    y[2, 3] = -1
+    mask = np.ones((7, 6), np.int64)
+    mask[4, :2] = 0
+    np.savez_compressed(path, input_ids=ids, attention_mask=mask, y=y)
+    logits = run(ids, mask)[0].astype(np.float64)
+    logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    bits = -np.take_along_axis(logp, np.maximum(y, 0)[..., None], -1)[..., 0] / np.log(2)
+    good = y >= 0
+    return (f"bits {bits[good].mean():.4f} last {bits[:, -1].mean():.4f} "
+            f"top1 {100 * (logits.argmax(-1) == y)[good].mean():.2f}\n"
+            f"tokens {','.join(map(str, generate([1, 2, 3], 12)))}\n")
+
+
+def same(a, b):
+    want, have = np.load(a), np.load(b)
+    names = [n[4:] for n in want.files if n.startswith("out.")]
+    assert sorted(names) == sorted(have.files), (names, have.files)
+    for name in names:
+        assert want["out." + name].dtype == have[name].dtype
+        np.testing.assert_allclose(have[name], want["out." + name], rtol=1e-5, atol=1e-5)
+
+
+def make(folder, compiler, weights_tool):
+    here = os.path.dirname(os.path.abspath(__file__))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    table().tofile(f"{folder}/table")
+    weights = subprocess.run([weights_tool, folder, f"{folder}/table"], stdout=subprocess.PIPE, check=True)
+    with open(f"{folder}/model.json", "w") as out:
+        json.dump(manifest(json.loads(weights.stdout)), out, indent=1)
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-nostdlib", f"-I{here}/../../../include",
+                    f"{here}/toy.c", "-o", f"{folder}/model.so"], check=True)
+    np.savez(f"{folder}/data.npz", **data())
+    with open(f"{folder}/want", "w") as out:
+        out.write(labelled(f"{folder}/labelled.npz"))
+
+
 if __name__ == "__main__":
-    command, path = sys.argv[1:3]
-    if command == "table":
-        table().tofile(path)
-    elif command == "manifest":
-        with open(path + "/model.json", "w") as out:
-            json.dump(manifest(json.load(sys.stdin)), out, indent=1)
-    elif command == "data":
-        np.savez(path, **data())
+    {"make": make, "same": same}[sys.argv[1]](*sys.argv[2:])

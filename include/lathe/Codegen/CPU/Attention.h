@@ -17,7 +17,7 @@
 namespace lathe {
 
 /// What a query row gives whose keys are all masked.
-enum class MaskedRows {
+enum class AttentionRows {
   /// 0.
   Zero,
   /// The mean of all values, masked ones included: what a written
@@ -60,7 +60,7 @@ struct AttentionSpec {
   double scale = 1.0;
   /// 0: none.
   double softcap = 0.0;
-  MaskedRows maskedRows = MaskedRows::Zero;
+  AttentionRows emptyRows = AttentionRows::Zero;
   /// What a masked key adds in mode `Soft`.
   double negative = -1e4;
 

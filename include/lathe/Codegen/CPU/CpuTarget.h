@@ -31,6 +31,8 @@ struct CpuTarget {
   /// False: a fused multiply-add would become a call of libm's `fmaf`, so
   /// kernels multiply and add.
   bool hasFma = false;
+  /// The same of conversions between f16 and f32.
+  bool hasHalf = false;
   /// What LLVM's TargetMachine is made from.
   std::string triple;
   std::string cpu;

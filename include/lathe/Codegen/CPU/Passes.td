@@ -10,6 +10,44 @@
 
 include "mlir/Pass/PassBase.td"
 
+def ExpandMath : Pass<"lathe-expand-math"> {
+  let summary = "Write elementary functions as arithmetic";
+  let description = [{
+    Generated code is linked against nothing, so what LLVM would turn into a
+    call of libm becomes arithmetic on the same scalars or vectors: exp, exp2,
+    expm1, log, log2, log10, log1p, sin, cos, tan, sincos, the hyperbolic and
+    inverse functions, erf, cbrt, powf, fpowi, ipowi and `arith.remf`. f16 and
+    bf16 are computed in f32. docs/Math.md states the error bounds. Conversions
+    to bf16, and those of f16 without `has-half`, become integer arithmetic.
+    Without `has-fma` also `math.fma` and `vector.fma` become a product and a
+    sum.
+
+    Rounding, square roots and bit counts have instructions and stay.
+
+    Before:
+    ```mlir
+    %y = math.powf %x, %two : vector<8xf32>
+    %e = math.exp %y : vector<8xf32>
+    ```
+    After:
+    ```mlir
+    %y = arith.mulf %x, %x : vector<8xf32>
+    %n = arith.addf ... // y / ln(2), rounded by adding 1.5 * 2^23
+    ...
+    %e = arith.mulf %m, %scale : vector<8xf32>
+    ```
+  }];
+  let options = [
+    Option<"hasFma", "has-fma", "bool", /*default=*/"true",
+           "the target fuses products and sums">,
+    Option<"hasHalf", "has-half", "bool", /*default=*/"true",
+           "the target converts between f16 and f32">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::scf::SCFDialect"];
+}
+
 def LowerForall : Pass<"lathe-lower-forall", "::mlir::ModuleOp"> {
   let summary = "Run parallel loops through the context's thread pool";
   let description = [{

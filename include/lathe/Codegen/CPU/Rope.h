@@ -15,7 +15,7 @@
 namespace lathe {
 
 /// Which columns turn together: c and c + r/2, or 2c and 2c + 1.
-enum class RopeLayout { Half, Interleaved };
+enum class RopePairs { Half, Interleaved };
 
 /// With r = rotaryDim, c in [0, r/2) and a pair (x0, x1) of columns:
 /// y0 = x0 * cos[c] - x1 * sin[c], y1 = x1 * cos[c] + x0 * sin[c]. Columns from
@@ -25,7 +25,7 @@ struct RopeSpec {
   int64_t headDim = 0;
   /// Even, at most `headDim`.
   int64_t rotaryDim = 0;
-  RopeLayout layout = RopeLayout::Half;
+  RopePairs layout = RopePairs::Half;
   /// Element type of x: f32 (also when null), f16 or bf16.
   mlir::Type inputType;
   /// Whether the columns of x and of the tables are adjacent.

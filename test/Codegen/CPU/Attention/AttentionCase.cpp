@@ -103,7 +103,7 @@ AttentionSpec AttentionConfig::makeSpec(MLIRContext *context) const {
   spec.valueDim = valueDim;
   spec.scale = 1.0 / std::sqrt(double(headDim));
   spec.softcap = mask.softcap;
-  spec.maskedRows = mask.rows;
+  spec.emptyRows = mask.rows;
   spec.negative = mask.negative;
   spec.unitKey = spec.unitValue = layout != Layout::Transposed;
   if (halfCache)
@@ -330,10 +330,10 @@ bool AttentionProblem::keeps(int64_t b, int64_t h, int64_t i, int64_t j) const {
 }
 
 std::vector<double>
-AttentionProblem::reference(std::vector<bool> &maskedRows) const {
+AttentionProblem::reference(std::vector<bool> &emptyRows) const {
   const MaskKind &mask = config.mask;
   std::vector<double> result;
-  maskedRows.clear();
+  emptyRows.clear();
   double scale = 1.0 / std::sqrt(double(config.headDim));
   int64_t group = config.heads / config.kvHeads;
   for (int64_t b = 0; b < batch; ++b)
@@ -355,14 +355,14 @@ AttentionProblem::reference(std::vector<bool> &maskedRows) const {
           if (keeps(b, h, i, j))
             allMasked = false;
           else
-            s = mask.rows == MaskedRows::Soft
+            s = mask.rows == AttentionRows::Soft
                     ? float(float(s) + float(mask.negative))
                     : -INFINITY;
           scores.push_back(s);
           max = std::max(max, s);
         }
-        maskedRows.push_back(allMasked);
-        bool isMean = allMasked && mask.rows == MaskedRows::Mean;
+        emptyRows.push_back(allMasked);
+        bool isMean = allMasked && mask.rows == AttentionRows::Mean;
         double total = 0.0;
         for (double &s : scores) {
           s = isMean ? 1.0 : std::exp(s - max);
@@ -373,7 +373,7 @@ AttentionProblem::reference(std::vector<bool> &maskedRows) const {
           for (int64_t j = 0; j < keys; ++j)
             sum += scores[j] * read(v, b, h / group, j, c);
           sum /= total;
-          if (allMasked && mask.rows == MaskedRows::Zero)
+          if (allMasked && mask.rows == AttentionRows::Zero)
             sum = 0.0;
           result.push_back(sum);
         }

@@ -38,7 +38,7 @@ struct MaskKind {
   bool bias = false;
   bool headScale = false;
   double softcap = 0.0;
-  MaskedRows rows = MaskedRows::Zero;
+  AttentionRows rows = AttentionRows::Zero;
   double negative = -1e4;
 };
 
@@ -74,9 +74,9 @@ public:
   size_t outputSize() const;
   void clear();
 
-  /// The expected output; `maskedRows` tells for each row of it (value_dim
+  /// The expected output; `emptyRows` tells for each row of it (value_dim
   /// elements) whether all its keys are masked.
-  std::vector<double> reference(std::vector<bool> &maskedRows) const;
+  std::vector<double> reference(std::vector<bool> &emptyRows) const;
 
 private:
   struct Operand {

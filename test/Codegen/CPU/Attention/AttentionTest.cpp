@@ -20,19 +20,19 @@ static std::vector<MaskKind> getMasks() {
   };
   add("none");
   add("causal").causal = true;
-  for (auto [rows, name] : {std::pair(MaskedRows::Zero, "padding-zero"),
-                            std::pair(MaskedRows::Mean, "padding-mean"),
-                            std::pair(MaskedRows::NaN, "padding-nan"),
-                            std::pair(MaskedRows::Soft, "padding-soft")}) {
+  for (auto [rows, name] : {std::pair(AttentionRows::Zero, "padding-zero"),
+                            std::pair(AttentionRows::Mean, "padding-mean"),
+                            std::pair(AttentionRows::NaN, "padding-nan"),
+                            std::pair(AttentionRows::Soft, "padding-soft")}) {
     MaskKind &mask = add(name);
     mask.padding = true;
     mask.rows = rows;
   }
   for (auto [rows, name] :
-       {std::pair(MaskedRows::Zero, "causal-padding-zero"),
-        std::pair(MaskedRows::Mean, "causal-padding-mean"),
-        std::pair(MaskedRows::NaN, "causal-padding-nan"),
-        std::pair(MaskedRows::Soft, "causal-padding-soft")}) {
+       {std::pair(AttentionRows::Zero, "causal-padding-zero"),
+        std::pair(AttentionRows::Mean, "causal-padding-mean"),
+        std::pair(AttentionRows::NaN, "causal-padding-nan"),
+        std::pair(AttentionRows::Soft, "causal-padding-soft")}) {
     MaskKind &mask = add(name);
     mask.causal = mask.padding = true;
     mask.rows = rows;
@@ -43,11 +43,11 @@ static std::vector<MaskKind> getMasks() {
   MaskKind &both = add("window-padding-mean");
   both.padding = true;
   both.window = 9;
-  both.rows = MaskedRows::Mean;
+  both.rows = AttentionRows::Mean;
   add("holes").holes = true;
   MaskKind &holes = add("holes-padding-soft");
   holes.holes = holes.padding = true;
-  holes.rows = MaskedRows::Soft;
+  holes.rows = AttentionRows::Soft;
   add("bias").bias = true;
   MaskKind &alibi = add("bias-causal-padding");
   alibi.bias = alibi.causal = alibi.padding = true;
@@ -128,7 +128,7 @@ void Tester::check(const CompiledAttention &kernel,
   std::vector<double> expected = problem.reference(masked);
   // A score that -1e4 has swallowed is known to 2^-11 only, and rounds one way
   // or the other.
-  bool isSoft = config.mask.rows == MaskedRows::Soft;
+  bool isSoft = config.mask.rows == AttentionRows::Soft;
   size_t width = config.valueDim;
   std::vector<double> strict = expected;
   for (size_t row = 0; row < masked.size(); ++row) {

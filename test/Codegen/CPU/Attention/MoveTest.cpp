@@ -82,7 +82,7 @@ static void checkRope(const CompiledKernel &kernel, const RopeSpec &spec,
           y = read(c);
           if (c >= spec.rotaryDim)
             continue;
-          bool isHalf = spec.layout == RopeLayout::Half;
+          bool isHalf = spec.layout == RopePairs::Half;
           bool isFirst = isHalf ? c < half : c % 2 == 0;
           int64_t pair = isHalf ? c % half : c / 2;
           int64_t step = isHalf ? half : 1;
@@ -120,7 +120,7 @@ static void checkRope(const CompiledKernel &kernel, const RopeSpec &spec,
                      rows});
   std::string what =
       "rope heads, d, r, interleaved, B, S, batched, cache, in place:" +
-      describe({h, d, spec.rotaryDim, spec.layout == RopeLayout::Interleaved,
+      describe({h, d, spec.rotaryDim, spec.layout == RopePairs::Interleaved,
                 batch, rows, batchedTables, toCache, inPlace});
   report.compare(what, y.as<float>(), expected.data(), expected.size(), 3e-7);
 }
@@ -132,7 +132,7 @@ static void testRope(const CpuTarget &target, Report &report) {
   };
   for (Shape shape : {Shape{4, 64, 64}, Shape{3, 32, 32}, Shape{2, 16, 4},
                       Shape{1, 80, 80}, Shape{2, 23, 10}, Shape{3, 8, 8}})
-    for (RopeLayout layout : {RopeLayout::Half, RopeLayout::Interleaved})
+    for (RopePairs layout : {RopePairs::Half, RopePairs::Interleaved})
       for (bool unit : {true, false}) {
         RopeSpec spec;
         spec.heads = shape.heads;

@@ -1,0 +1,44 @@
+//===- ErrorCollector.h - errors of a scope as text --------*- C++ -* ===//
+//
+// Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LATHE_DRIVER_ERRORCOLLECTOR_H
+#define LATHE_DRIVER_ERRORCOLLECTOR_H
+
+#include "mlir/IR/Diagnostics.h"
+#include "llvm/Support/Error.h"
+#include <string>
+#include <vector>
+
+namespace lathe {
+
+/// Collects the errors that a context emits while it lives, instead of
+/// printing them. Each line says where: `node 'name': ` for operations made
+/// from ONNX nodes, `file:line:column: ` for text. Other diagnostics are
+/// dropped.
+class ErrorCollector {
+public:
+  explicit ErrorCollector(mlir::MLIRContext &context);
+
+  llvm::ArrayRef<std::string> getLines() const { return lines; }
+
+  /// One error block: `prefix` and the only line, or their number and at most
+  /// 20 of them.
+  llvm::Error take(llvm::StringRef prefix) const;
+
+private:
+  std::vector<std::string> lines;
+  mlir::ScopedDiagnosticHandler handler;
+};
+
+/// One error of `lines`: the only one behind `prefix`, or "N problems" and at
+/// most 20 of them, a line each.
+llvm::Error problemBlock(llvm::StringRef prefix,
+                         llvm::ArrayRef<std::string> lines);
+
+} // namespace lathe
+
+#endif // LATHE_DRIVER_ERRORCOLLECTOR_H

@@ -1,0 +1,63 @@
+//===- Compile.cpp - lathe compile ===//
+//
+// Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Command.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
+#include <chrono>
+
+using namespace lathe;
+using namespace lathe::cli;
+
+static llvm::cl::opt<std::string>
+    folderOption("o", llvm::cl::Required, llvm::cl::value_desc("DIR"),
+                 llvm::cl::desc("Folder to write"),
+                 llvm::cl::sub(subCommand("compile")));
+
+llvm::Error cli::runCompile() {
+  auto start = std::chrono::steady_clock::now();
+  auto model = cli::loadModel();
+  if (!model)
+    return model.takeError();
+  if (!model->module)
+    return llvm::createStringError(options.model + ": is compiled already");
+  CompileOptions compile;
+  compile.cpu = options.cpu;
+  compile.threads = options.threads;
+  bool showsProgress = llvm::errs().is_displayed() && !options.json;
+  if (showsProgress)
+    compile.progress = [](unsigned done, unsigned all) {
+      llvm::errs() << "\rcompiled " << done << " of " << all << " functions";
+    };
+  auto compiled = compileModel(*model->module, compile);
+  if (showsProgress)
+    llvm::errs() << "\n";
+  if (!compiled)
+    return llvm::createStringError(options.model + ": " +
+                                   llvm::toString(compiled.takeError()));
+  unsigned functions = compiled->objects.size(), stages = 0;
+  for (const rt::Entry &entry : compiled->manifest.entries)
+    stages += entry.stages.size();
+  auto bytes = writeFolder(std::move(*compiled), getPayloads(*model->module),
+                           folderOption);
+  if (!bytes)
+    return bytes.takeError();
+  double seconds = std::chrono::duration<double>(
+                       std::chrono::steady_clock::now() - start)
+                       .count();
+  if (options.json) {
+    printJson(llvm::json::Object{{"compile_s", seconds},
+               {"bytes", int64_t(*bytes)},
+               {"stages", stages},
+               {"functions", functions}});
+    return llvm::Error::success();
+  }
+  llvm::outs() << llvm::formatv(
+      "{0}: {1} stages of {2} distinct functions, {3:f1} MB, {4:f1} s\n",
+      folderOption, stages, functions, *bytes / 1e6, seconds);
+  return llvm::Error::success();
+}

@@ -1,0 +1,168 @@
+//===- Run.cpp - lathe run, and one entry at work ===//
+//
+// Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Run.h"
+#include "lathe/Runtime/Defaults.h"
+#include "lathe/Runtime/Npz.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace lathe;
+using namespace lathe::cli;
+namespace cl = llvm::cl;
+
+//===----------------------------------------------------------------------===//
+// Runner
+//===----------------------------------------------------------------------===//
+
+llvm::Expected<std::unique_ptr<rt::ThreadPool>> cli::makePool() {
+  return toExpected(rt::ThreadPool::create(options.threads));
+}
+
+llvm::Expected<std::unique_ptr<Runner>>
+Runner::create(const LoadedProgram &loaded, const std::string &entry,
+               rt::Session::Options sessionOptions) {
+  auto runner = std::make_unique<Runner>();
+  auto pool = makePool();
+  if (!pool)
+    return pool.takeError();
+  runner->pool = std::move(*pool);
+  auto session = toExpected(rt::Session::create(loaded.program, entry,
+                                                *runner->pool, sessionOptions));
+  if (!session)
+    return session.takeError();
+  runner->owned = std::move(*session);
+  auto dims = dimValues(runner->owned->entry());
+  if (!dims)
+    return dims.takeError();
+  runner->dims = std::move(*dims);
+  return runner;
+}
+
+llvm::Error Runner::bind(rt::TensorMap inputs, bool sample) {
+  rt::InputOptions input;
+  input.dims = dims;
+  input.cache = cache.get();
+  input.sample = sample;
+  std::vector<std::string> notes;
+  if (llvm::Error error = toError(
+          rt::completeInputs(owned->entry(), input, inputs, notes)))
+    return error;
+  for (const std::string &text : notes)
+    note(text);
+  bound = std::move(inputs);
+  return toError(owned->bind(bound, cache.get(), dims));
+}
+
+llvm::Error Runner::run(const rt::TensorMap &inputs) {
+  if (llvm::Error error = bind(inputs, /*sample=*/false))
+    return error;
+  return toError(owned->run());
+}
+
+llvm::Error Runner::bindSample(int64_t positions) {
+  context = positions;
+  const rt::Entry &entry = owned->entry();
+  if (!entry.kv.empty()) {
+    int64_t batch = 1, rows = 1;
+    for (auto &[name, value] : dims) {
+      if (name == entry.roles.batch)
+        batch = value;
+      if (name == entry.roles.sequence)
+        rows = value;
+    }
+    // Decoding is one row per step unless it is told otherwise.
+    if (entry.name == "decode" && rows == 1)
+      dims.emplace_back(entry.roles.sequence, 1);
+    auto made = toExpected(rt::KvCache::create(entry, batch, context + rows));
+    if (!made)
+      return made.takeError();
+    cache = std::move(*made);
+    if (llvm::Error error = toError(cache->append(context)))
+      return error;
+  }
+  return bind({}, /*sample=*/true);
+}
+
+llvm::Error Runner::rerun() {
+  if (cache) {
+    cache->truncate(context);
+    if (llvm::Error error = toError(owned->bind(bound, cache.get(), dims)))
+      return error;
+  }
+  return toError(owned->run());
+}
+
+//===----------------------------------------------------------------------===//
+// lathe run
+//===----------------------------------------------------------------------===//
+
+#define RUN cl::sub(subCommand("run"))
+static cl::opt<std::string>
+    inputsOption("inputs", cl::Required, cl::value_desc("F"),
+                 cl::desc("Inputs: an .npz or a folder of ONNX test files"),
+                 RUN);
+static cl::opt<std::string> outputsOption("outputs", cl::value_desc("G.npz"),
+                                          cl::desc("Where outputs go"), RUN);
+
+/// A line per output: its shape and a few figures that show it is sane.
+static void printOutput(const std::string &name, rt::TensorView tensor) {
+  llvm::outs() << llvm::formatv("{0,-24} {1,-5} {2}", name,
+                                rt::dtypeName(tensor.dtype),
+                                rt::shapeText(tensor.shape, tensor.rank));
+  int64_t count = tensor.elements();
+  if (rt::isFloat(tensor.dtype) && count > 0 &&
+      rt::dtypeBytes(tensor.dtype) >= 2) {
+    double smallest = INFINITY, largest = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      double value = rt::loadFloat(tensor.dtype, tensor.data, i);
+      smallest = std::min(smallest, value);
+      largest = std::max(largest, value);
+      sum += value;
+    }
+    llvm::outs() << llvm::formatv("  min {0:g6}  mean {1:g6}  max {2:g6}",
+                                  smallest, sum / count, largest);
+  }
+  llvm::outs() << "\n";
+}
+
+llvm::Error cli::runRun() {
+  // Inputs first: a wrong path should not cost a compilation.
+  auto inputs = toExpected(rt::readTensors(inputsOption));
+  if (!inputs)
+    return inputs.takeError();
+  auto loaded = loadProgram({"plain"});
+  if (!loaded)
+    return loaded.takeError();
+  auto runner = Runner::create(*loaded, "plain");
+  if (!runner)
+    return runner.takeError();
+  if (llvm::Error error = (*runner)->run(*inputs))
+    return error;
+  rt::Session &session = (*runner)->session();
+  std::vector<std::pair<std::string, rt::TensorView>> outputs;
+  for (unsigned n = 0; n < session.entry().outputs.size(); ++n)
+    outputs.emplace_back(session.entry().outputs[n].name, session.output(n));
+  if (!outputsOption.empty())
+    if (llvm::Error error = toError(rt::writeNpz(outputsOption, outputs)))
+      return error;
+  if (options.json) {
+    llvm::json::Array rows;
+    for (auto &[name, tensor] : outputs) {
+      llvm::json::Array shape;
+      for (unsigned n = 0; n < tensor.rank; ++n)
+        shape.push_back(tensor.shape[n]);
+      rows.push_back(llvm::json::Object{{"name", name},
+                                        {"dtype", rt::dtypeName(tensor.dtype)},
+                                        {"shape", std::move(shape)}});
+    }
+    printJson(llvm::json::Object{{"outputs", std::move(rows)}});
+    return llvm::Error::success();
+  }
+  for (auto &[name, tensor] : outputs)
+    printOutput(name, tensor);
+  return llvm::Error::success();
+}
