@@ -1,3 +1,15 @@
+# lathe_export_library(TARGET)
+#
+# Installs a static library with its part of LatheTargets.cmake.
+function(lathe_export_library name)
+  target_include_directories(${name} INTERFACE
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  install(TARGETS ${name} EXPORT LatheTargets
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+endfunction()
+
 # The precompiled header that every library and tool on MLIR shares.
 option(LATHE_PCH "Precompile the headers of MLIR" ON)
 if(LATHE_PCH AND NOT TARGET LathePrecompiled)
@@ -27,8 +39,8 @@ endfunction()
 # add_lathe_library(NAME source... [DEPENDS target...] [LINK_LIBS lib...]
 #                   [NO_MLIR])
 #
-# A static library of Lathe. Unless NO_MLIR is given it links the shared MLIR
-# and LLVM libraries (never the static archives).
+# A static library of Lathe, which is installed. Unless NO_MLIR is given it
+# links the shared MLIR and LLVM libraries (never the static archives).
 function(add_lathe_library name)
   cmake_parse_arguments(ARG "NO_MLIR" "" "DEPENDS;LINK_LIBS" ${ARGN})
   add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
@@ -42,6 +54,7 @@ function(add_lathe_library name)
     target_link_libraries(${name} PUBLIC MLIR LLVM)
     lathe_precompile(${name})
   endif()
+  lathe_export_library(${name})
 endfunction()
 
 # add_lathe_tool(NAME source... [LINK_LIBS lib...] [NO_MLIR] [PLUGIN_HOST])
@@ -61,5 +74,6 @@ function(add_lathe_tool name)
   if(ARG_PLUGIN_HOST)
     set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
   endif()
-  install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT tools)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
+          COMPONENT tools)
 endfunction()

@@ -45,11 +45,28 @@ foreach(package Protobuf ZLIB nlohmann_json Threads)
   endif()
 endforeach()
 
+# Python with onnx (whose schema the importer is made from), onnxruntime and
+# numpy (for the tests): what -DLATHE_PYTHON or the environment says, else the
+# one that scripts/setup makes.
+if(NOT LATHE_PYTHON)
+  if(DEFINED ENV{LATHE_PYTHON})
+    set(LATHE_PYTHON $ENV{LATHE_PYTHON})
+  elseif(EXISTS ${PROJECT_SOURCE_DIR}/.venv/bin/python)
+    set(LATHE_PYTHON ${PROJECT_SOURCE_DIR}/.venv/bin/python)
+  else()
+    find_program(LATHE_SYSTEM_PYTHON python3 REQUIRED)
+    set(LATHE_PYTHON ${LATHE_SYSTEM_PYTHON})
+  endif()
+endif()
+
 if(LATHE_WERROR)
   add_compile_options(-Werror)
 endif()
 if(LATHE_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer
-                      -fno-sanitize=vptr,function)
+  # The packaged LLVM is not instrumented; fuzzer-no-link adds the coverage that
+  # the fuzz targets of test/Fuzz follow.
+  add_compile_options(-fsanitize=address,undefined,fuzzer-no-link
+                      -fno-omit-frame-pointer -fno-sanitize=vptr,function
+                      -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=address,undefined)
 endif()

@@ -7,9 +7,9 @@
 
 #include "lathe/Driver/Inspect.h"
 #include "lathe/Dialect/Lathe.h"
+#include "lathe/Driver/Macs.h"
 #include "lathe/IndexExpr/Evaluate.h"
 #include "lathe/IndexExpr/Text.h"
-#include "lathe/Driver/Macs.h"
 #include "lathe/Lower/LoweringRegistry.h"
 #include "lathe/Raise/SymbolicShapes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -64,10 +64,9 @@ static EntrySummary summarizeEntry(func::FuncOp function,
       ++entry.caches;
       continue;
     }
-    entry.inputs.push_back(
-        summarizeTensor(arg.getType(),
-                        function.getArgAttrDict(arg.getArgNumber()), shapes,
-                        arg));
+    entry.inputs.push_back(summarizeTensor(
+        arg.getType(), function.getArgAttrDict(arg.getArgNumber()), shapes,
+        arg));
   }
   Operation *end = function.front().getTerminator();
   for (OpOperand &operand : end->getOpOperands())
@@ -139,14 +138,14 @@ ModelSummary lathe::inspectModel(ModuleOp model,
         return;
       if (auto reason = op->getAttrOfType<StringAttr>("lathe.unraised");
           reason && isFirst)
-        summary.unraised.push_back({nodeName(op), node.getOpType().str(),
-                                    reason.getValue().str()});
+        summary.unraised.push_back(
+            {nodeName(op), node.getOpType().str(), reason.getValue().str()});
       if (hasLowering(node.getDomainOrDefault(), node.getOpType(),
                       node.getOpset()))
         return;
-      auto &entry = unsupported[{node.getDomainOrDefault().str(),
-                                 node.getOpType().str(),
-                                 int64_t(node.getOpset())}];
+      auto &entry =
+          unsupported[{node.getDomainOrDefault().str(), node.getOpType().str(),
+                       int64_t(node.getOpset())}];
       if (entry.count++ == 0) {
         entry.op = node.getOpType().str();
         entry.domain = node.getDomainOrDefault().str();

@@ -59,7 +59,8 @@ lathe::loadInMemory(CompiledModel model, PayloadStore &payloads) {
                      llvm::MutableArrayRef(base + decl.offset, decl.bytes)))
       return std::move(error);
 
-  auto resolver = [jit = memory->jit.get()](const std::string &symbol) -> void * {
+  auto resolver = [jit =
+                       memory->jit.get()](const std::string &symbol) -> void * {
     auto address = jit->lookup(symbol);
     if (!address) {
       llvm::consumeError(address.takeError());

@@ -22,8 +22,8 @@ std::unique_ptr<MLIRContext> lathe::makeContext() {
   DialectRegistry registry;
   lathe::registerAllDialects(registry);
   registerLoweringDialects(registry);
-  auto context = std::make_unique<MLIRContext>(
-      registry, MLIRContext::Threading::DISABLED);
+  auto context =
+      std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   context->loadAllAvailableDialects();
   return context;
 }
@@ -76,8 +76,7 @@ lathe::loadModel(MLIRContext &context, StringRef path,
     return module;
   std::string problem;
   if (failed(applyPipeline(*module, options.pipeline, problem)))
-    return problem.empty()
-               ? errors.take((path + ": ").str())
-               : llvm::createStringError("--pipeline: " + problem);
+    return problem.empty() ? errors.take((path + ": ").str())
+                           : llvm::createStringError("--pipeline: " + problem);
   return module;
 }

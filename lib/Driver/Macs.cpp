@@ -50,9 +50,9 @@ static Poly countOne(Operation *op, SymbolicShapes &shapes) {
     Poly rows = extent(attention.getResult(), 0, shapes) *
                 extent(attention.getResult(), 1, shapes);
     return rows * keyCount(attention, shapes) *
-           static_cast<int64_t>(attention.getHeads() *
-                                (attention.getHeadDim() +
-                                 attention.getValueDim()));
+           static_cast<int64_t>(
+               attention.getHeads() *
+               (attention.getHeadDim() + attention.getValueDim()));
   }
   auto node = dyn_cast<OnnxOp>(op);
   if (!node || !node.is("MatMul") || node.getInputs().size() != 2)

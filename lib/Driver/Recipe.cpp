@@ -104,8 +104,7 @@ void RecipeReader::readPass(yaml::Node *node) {
 
 llvm::Expected<std::string> RecipeReader::read() {
   auto document = stream.begin();
-  yaml::Node *root =
-      document == stream.end() ? nullptr : document->getRoot();
+  yaml::Node *root = document == stream.end() ? nullptr : document->getRoot();
   auto *map = llvm::dyn_cast_or_null<yaml::MappingNode>(root);
   if (!map) {
     fail(1, "a recipe is a map with the key 'passes'");

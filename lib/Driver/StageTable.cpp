@@ -44,9 +44,9 @@ Attribute partKey(Operation *op) {
   if (auto use = dyn_cast<UseWeightOp>(op))
     return use.getWeightAttr();
   if (auto constant = dyn_cast<ConstantOp>(op))
-    return ArrayAttr::get(op->getContext(),
-                          {constant.getValue(),
-                           TypeAttr::get(constant.getType())});
+    return ArrayAttr::get(
+        op->getContext(),
+        {constant.getValue(), TypeAttr::get(constant.getType())});
   DenseElementsAttr elements;
   if (matchPattern(op, m_Constant(&elements)) && !elements.isSplat() &&
       elements.getNumElements() > 1)
@@ -248,8 +248,7 @@ static std::string nameOf(DictionaryAttr attrs, StringRef prefix,
 
 /// The dim that alone is extent `axis` of `decl`; empty when it is not.
 static std::string plainDim(const rt::ValueDecl &decl, unsigned axis) {
-  if (axis < decl.shape.size() &&
-      decl.shape[axis].kind == rt::Expr::Kind::Dim)
+  if (axis < decl.shape.size() && decl.shape[axis].kind == rt::Expr::Kind::Dim)
     return decl.shape[axis].name;
   return {};
 }
@@ -660,14 +659,14 @@ llvm::Error EntryBuilder::buildGroup(unsigned index) {
       if (ref == refs.end() || isa<KvType>(result.getType()))
         continue;
       results.push_back(map.lookup(result));
-      resultAttrs.push_back(builder.getDictionaryAttr(builder.getNamedAttr(
-          LatheDialect::kDimsAttr, dimsAttr(result))));
+      resultAttrs.push_back(builder.getDictionaryAttr(
+          builder.getNamedAttr(LatheDialect::kDimsAttr, dimsAttr(result))));
       row.outs.push_back(ref->second);
     }
   }
   func::ReturnOp::create(builder, unknown, results);
-  stage.setFunctionType(builder.getFunctionType(block->getArgumentTypes(),
-                                                ValueRange(results).getTypes()));
+  stage.setFunctionType(builder.getFunctionType(
+      block->getArgumentTypes(), ValueRange(results).getTypes()));
   stage.setAllArgAttrs(argAttrs);
   stage.setAllResultAttrs(resultAttrs);
   SmallVector<StringRef> dims;
@@ -694,8 +693,7 @@ llvm::Error EntryBuilder::buildGroup(unsigned index) {
   std::string text;
   llvm::raw_string_ostream out(text);
   module->print(out, OpPrintingFlags());
-  auto [known, isNew] =
-      functionIndex.try_emplace(text, model.functions.size());
+  auto [known, isNew] = functionIndex.try_emplace(text, model.functions.size());
   if (isNew) {
     std::string hash = llvm::utohexstr(llvm::xxh3_64bits(text),
                                        /*LowerCase=*/true, 16);

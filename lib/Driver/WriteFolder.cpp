@@ -38,8 +38,7 @@ static llvm::Error writeBytes(llvm::StringRef path, llvm::StringRef bytes) {
 /// library is linked, and an undefined symbol is an error.
 static llvm::Error link(llvm::ArrayRef<std::string> objects,
                         llvm::StringRef output, llvm::StringRef folder) {
-  llvm::ErrorOr<std::string> linker =
-      llvm::sys::findProgramByName("ld.lld-22");
+  llvm::ErrorOr<std::string> linker = llvm::sys::findProgramByName("ld.lld-22");
   if (!linker)
     linker = llvm::sys::findProgramByName("ld.lld");
   if (!linker)
@@ -47,9 +46,10 @@ static llvm::Error link(llvm::ArrayRef<std::string> objects,
         "ld.lld-22 was not found; install Debian's package lld-22");
 
   llvm::SmallVector<llvm::StringRef> args{
-      *linker,        "-shared", "-nostdlib",      "-z",
-      "defs",         "-z",      "noexecstack",    "--gc-sections",
-      "--build-id=none", "-soname", "model.so",    "-o",
+      *linker,       "-shared",       "-nostdlib",
+      "-z",          "defs",          "-z",
+      "noexecstack", "--gc-sections", "--build-id=none",
+      "-soname",     "model.so",      "-o",
       output};
   for (const std::string &object : objects)
     args.push_back(object);
@@ -146,8 +146,8 @@ static llvm::Error checkReplaceable(llvm::StringRef folder) {
   llvm::SmallString<128> manifest(folder);
   path::append(manifest, "model.json");
   std::error_code error;
-  bool empty = fs::directory_iterator(folder, error) ==
-               fs::directory_iterator();
+  bool empty =
+      fs::directory_iterator(folder, error) == fs::directory_iterator();
   if (empty || fs::exists(manifest))
     return llvm::Error::success();
   return pathError(folder, "exists and holds no compiled model; not replaced");
@@ -175,8 +175,7 @@ llvm::Expected<uint64_t> lathe::writeFolder(CompiledModel model,
                        /*MakeAbsolute=*/false);
   if (std::error_code error = fs::create_directories(temporary))
     return pathError(temporary, error.message());
-  auto cleanUp =
-      llvm::scope_exit([&] { fs::remove_directories(temporary); });
+  auto cleanUp = llvm::scope_exit([&] { fs::remove_directories(temporary); });
 
   if (llvm::Error error = writeLibrary(model, temporary))
     return std::move(error);
@@ -188,11 +187,11 @@ llvm::Expected<uint64_t> lathe::writeFolder(CompiledModel model,
     return file;
   };
   model.manifest.libraries = {{"model.so", model.level}};
-  if (llvm::Error error = writeBytes(
-          fileIn("model.h"), rt::writeModelHeader(model.manifest)))
+  if (llvm::Error error =
+          writeBytes(fileIn("model.h"), rt::writeModelHeader(model.manifest)))
     return std::move(error);
-  if (llvm::Error error = writeBytes(fileIn("model.json"),
-                                     rt::manifestToJson(model.manifest)))
+  if (llvm::Error error =
+          writeBytes(fileIn("model.json"), rt::manifestToJson(model.manifest)))
     return std::move(error);
   uint64_t bytes = folderBytes(temporary);
   if (llvm::Error error = publish(temporary, folder))

@@ -17,7 +17,8 @@ constexpr size_t kMaxPolynomial = 200;
 
 static bool isWord(StringRef name) {
   return !name.empty() && !llvm::isDigit(name[0]) &&
-         llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
+         llvm::all_of(name,
+                      [](char c) { return llvm::isAlnum(c) || c == '_'; });
 }
 
 DimNames::DimNames(const OnnxModel &model) {
@@ -66,8 +67,8 @@ std::vector<std::string> DimNames::describeInput(const OnnxPort &port) {
 
 std::vector<std::string> DimNames::describeOutput(const OnnxPort &port) {
   std::vector<std::string> texts;
-  bool isDeclared = port.declaredDims &&
-                    port.declaredDims->size() == port.type.dims->size();
+  bool isDeclared =
+      port.declaredDims && port.declaredDims->size() == port.type.dims->size();
   for (auto [i, known] : llvm::enumerate(*port.type.dims)) {
     int64_t extent = known;
     if (extent == kUnknownDim && isDeclared)

@@ -17,9 +17,9 @@ namespace lathe {
 
 /// Turns the dims of a model's inputs and outputs into the texts of
 /// `lathe.dims`. A static dim is its number. A name that is a polynomial of
-/// names of other inputs' dims ("past + seq") is that polynomial; any other name
-/// is one named dim, however it looks. Dims without a name get fresh ones: d0,
-/// d1, …
+/// names of other inputs' dims ("past + seq") is that polynomial; any other
+/// name is one named dim, however it looks. Dims without a name get fresh ones:
+/// d0, d1, …
 class DimNames {
 public:
   explicit DimNames(const OnnxModel &model);

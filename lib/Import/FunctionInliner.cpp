@@ -19,13 +19,12 @@ static StringRef canonicalDomain(StringRef domain) {
 }
 
 static std::string domainText(StringRef domain) {
-  return domain.empty() ? "the default domain"
-                        : "domain " + quoteName(domain);
+  return domain.empty() ? "the default domain" : "domain " + quoteName(domain);
 }
 
-OpsetMap lathe::readOpsets(
-    llvm::ArrayRef<std::pair<StringRef, int64_t>> imports,
-    const Twine &subject, Problems &problems) {
+OpsetMap
+lathe::readOpsets(llvm::ArrayRef<std::pair<StringRef, int64_t>> imports,
+                  const Twine &subject, Problems &problems) {
   OpsetMap opsets;
   for (auto [written, version] : imports) {
     StringRef domain = canonicalDomain(written);
@@ -52,7 +51,8 @@ OpsetMap lathe::readOpsets(
 
 namespace {
 
-constexpr size_t kMaxNodes = 4 * 1000 * 1000;
+/// Nodes that calls may expand to, all together.
+constexpr size_t kMaxCopies = 1000 * 1000;
 
 /// One body that is being expanded: the graph (function is null) or a call.
 struct Frame {
@@ -76,7 +76,7 @@ public:
       : model(model), modelOpsets(opsets), copies(copies), nodes(nodes),
         problems(problems) {}
 
-  void run();
+  bool run();
 
 private:
   void collectFunctions();
@@ -85,8 +85,7 @@ private:
   void emit(const onnx::NodeProto &node, const OpsetMap &opsets);
   bool enter(const onnx::NodeProto &call, const onnx::FunctionProto &callee);
   void bindArguments(const onnx::NodeProto &call, Frame &frame);
-  const onnx::NodeProto *instantiate(const onnx::NodeProto &node,
-                                     Frame &frame);
+  const onnx::NodeProto *instantiate(const onnx::NodeProto &node, Frame &frame);
   void resolveAttributes(onnx::NodeProto &node, const Frame &frame);
   std::string freshName(StringRef prefix, StringRef name);
   void collectNames();
@@ -104,7 +103,7 @@ private:
   llvm::StringMap<Function> functions;
   llvm::StringSet<> usedNames;
   std::vector<std::unique_ptr<Frame>> stack;
-  size_t steps = 0;
+  size_t numCopies = 0;
   bool isBroken = false;
 };
 
@@ -147,8 +146,8 @@ const onnx::FunctionProto *
 Inliner::calleeOf(const onnx::NodeProto &node) const {
   if (functions.empty())
     return nullptr;
-  auto it = functions.find(
-      keyOf(node.domain(), node.op_type(), node.overload()));
+  auto it =
+      functions.find(keyOf(node.domain(), node.op_type(), node.overload()));
   return it == functions.end() ? nullptr : it->second.proto;
 }
 
@@ -228,9 +227,9 @@ bool Inliner::enter(const onnx::NodeProto &call,
       call.output_size() > callee.output_size()) {
     problems.add(subject, "takes " + Twine(callee.input_size()) +
                               " inputs and gives " +
-                              Twine(callee.output_size()) +
-                              " outputs; node " + quoteName(call.name()) +
-                              " has " + Twine(call.input_size()) + " and " +
+                              Twine(callee.output_size()) + " outputs; node " +
+                              quoteName(call.name()) + " has " +
+                              Twine(call.input_size()) + " and " +
                               Twine(call.output_size()));
     return false;
   }
@@ -238,11 +237,9 @@ bool Inliner::enter(const onnx::NodeProto &call,
   frame->function = &callee;
   frame->body = &callee.node();
   frame->opsets =
-      &functions
-           .find(keyOf(callee.domain(), callee.name(), callee.overload()))
+      &functions.find(keyOf(callee.domain(), callee.name(), callee.overload()))
            ->second.opsets;
-  frame->prefix =
-      (call.name().empty() ? callee.name() : call.name()) + "/";
+  frame->prefix = (call.name().empty() ? callee.name() : call.name()) + "/";
   bindArguments(call, *frame);
   stack.push_back(std::move(frame));
   return true;
@@ -296,8 +293,9 @@ void Inliner::step() {
   }
   const onnx::NodeProto *node =
       instantiate(frame.body->Get(frame.next++), frame);
-  if (++steps > kMaxNodes) {
-    problems.add("", "expands to more than " + Twine(kMaxNodes) + " nodes");
+  if (frame.function && ++numCopies > kMaxCopies) {
+    problems.add("", "has functions that expand to more than " +
+                         Twine(kMaxCopies) + " nodes");
     isBroken = true;
     return;
   }
@@ -310,10 +308,10 @@ void Inliner::step() {
     isBroken = true;
 }
 
-void Inliner::run() {
+bool Inliner::run() {
   collectFunctions();
   if (isBroken)
-    return;
+    return false;
   if (!functions.empty())
     collectNames();
   auto frame = std::make_unique<Frame>();
@@ -323,12 +321,12 @@ void Inliner::run() {
   stack.push_back(std::move(frame));
   while (!stack.empty() && !isBroken)
     step();
+  return !isBroken;
 }
 
-void lathe::inlineFunctions(const onnx::ModelProto &model,
+bool lathe::inlineFunctions(const onnx::ModelProto &model,
                             const OpsetMap &opsets,
                             std::deque<onnx::NodeProto> &copies,
-                            std::vector<OnnxNode> &nodes,
-                            Problems &problems) {
-  Inliner(model, opsets, copies, nodes, problems).run();
+                            std::vector<OnnxNode> &nodes, Problems &problems) {
+  return Inliner(model, opsets, copies, nodes, problems).run();
 }

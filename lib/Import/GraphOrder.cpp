@@ -25,8 +25,8 @@ private:
   void collectProducers();
   void checkOperands(size_t node);
   void reportDisorder();
-  std::vector<unsigned> countPending(
-      std::vector<llvm::SmallVector<unsigned, 2>> &users) const;
+  std::vector<unsigned>
+  countPending(std::vector<llvm::SmallVector<unsigned, 2>> &users) const;
   void reportCycle(ArrayRef<unsigned> pending);
 
   /// A node that `node` waits for and that is itself waiting.
@@ -70,9 +70,9 @@ void OrderChecker::checkOperands(size_t node) {
       continue;
     auto it = producers.find(input);
     if (it == producers.end())
-      problems.add(nodes[node].getLabel(),
-                   "input " + Twine(i) + " " + quoteName(input) +
-                       " is produced by nothing");
+      problems.add(nodes[node].getLabel(), "input " + Twine(i) + " " +
+                                               quoteName(input) +
+                                               " is produced by nothing");
     else if (it->second >= node)
       tooEarly.push_back({node, i});
   }

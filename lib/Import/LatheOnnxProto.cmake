@@ -10,34 +10,20 @@
 set(LATHE_ONNX_PROTO "" CACHE FILEPATH
     "onnx.proto of the PyPI package onnx (found by itself when empty)")
 
-function(lathe_find_onnx_proto result)
-  file(GLOB candidates
-       ${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/onnx/onnx.proto
-       /opt/lathe-venv/lib/python3*/site-packages/onnx/onnx.proto)
-  if(NOT candidates)
-    find_program(LATHE_PYTHON3 python3)
-    if(LATHE_PYTHON3)
-      execute_process(
-        COMMAND ${LATHE_PYTHON3} -c
-                "import importlib.util as u, os; s = u.find_spec('onnx'); print(os.path.join(os.path.dirname(s.origin), 'onnx.proto') if s else '')"
-        OUTPUT_VARIABLE found OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-      if(found AND EXISTS ${found})
-        set(candidates ${found})
-      endif()
-    endif()
-  endif()
-  list(GET candidates 0 first)
-  set(${result} "${first}" PARENT_SCOPE)
-endfunction()
-
 set(onnx_proto "${LATHE_ONNX_PROTO}")
 if(NOT onnx_proto)
-  lathe_find_onnx_proto(onnx_proto)
+  # Looked for without importing the package, which would load its library.
+  execute_process(
+    COMMAND ${LATHE_PYTHON} -c
+            "import importlib.util as u, os; s = u.find_spec('onnx'); print(os.path.join(os.path.dirname(s.origin), 'onnx.proto') if s else '')"
+    OUTPUT_VARIABLE onnx_proto OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 endif()
 if(NOT EXISTS "${onnx_proto}")
   message(FATAL_ERROR
-    "Lathe needs onnx.proto of the PyPI package `onnx`; none was found.\n"
-    "Run scripts/setup, or `pip install onnx`, or set LATHE_ONNX_PROTO.")
+    "Lathe needs onnx.proto of the PyPI package `onnx`; ${LATHE_PYTHON} has "
+    "none.\n"
+    "Run scripts/setup, or set LATHE_PYTHON to a python that has the package, "
+    "or LATHE_ONNX_PROTO to the file.")
 endif()
 message(STATUS "ONNX schema ${onnx_proto}")
 
@@ -70,3 +56,4 @@ target_include_directories(LatheOnnxProto SYSTEM PUBLIC
                            $<BUILD_INTERFACE:${proto_dir}>)
 target_link_libraries(LatheOnnxProto PUBLIC protobuf::libprotobuf-lite)
 target_compile_options(LatheOnnxProto PRIVATE -w)
+lathe_export_library(LatheOnnxProto)

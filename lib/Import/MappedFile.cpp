@@ -68,9 +68,9 @@ llvm::Expected<std::unique_ptr<MappedFile>> MappedFile::open(StringRef path) {
 
   if (file->size != 0) {
     std::error_code error;
-    file->region = fs::mapped_file_region(
-        fs::convertFDToNativeFile(fd), fs::mapped_file_region::readonly,
-        file->size, /*offset=*/0, error);
+    file->region = fs::mapped_file_region(fs::convertFDToNativeFile(fd),
+                                          fs::mapped_file_region::readonly,
+                                          file->size, /*offset=*/0, error);
     if (error)
       return failed("cannot be mapped: " + error.message());
   }

@@ -44,8 +44,7 @@ public:
     return value ? &value->type : nullptr;
   }
 
-  std::optional<SmallVector<int64_t, 8>>
-  getConstant(unsigned i) const override;
+  std::optional<SmallVector<int64_t, 8>> getConstant(unsigned i) const override;
 
   std::optional<int64_t> getInt(StringRef name) const override {
     if (const onnx::AttributeProto *attribute = findAttribute(name))
@@ -217,8 +216,8 @@ bool NodeChecker::checkAttributes(const OnnxNode &node) {
     if (!checkAttribute(node, attribute))
       continue;
     if (!seen.insert(attribute.name()).second)
-      report(node, "attribute " + quoteName(attribute.name()) +
-                       " is given twice");
+      report(node,
+             "attribute " + quoteName(attribute.name()) + " is given twice");
   }
   for (const AttrSpec &spec : node.spec->attributes)
     if (spec.isRequired && !llvm::any_of(attributes, [&](const auto &written) {
@@ -280,8 +279,7 @@ const OpSpec *NodeChecker::findSpec(const OnnxNode &node) {
            group);
   else
     report(node,
-           "the operator is gone since opset " +
-               Twine(forms.back()->until + 1),
+           "the operator is gone since opset " + Twine(forms.back()->until + 1),
            "", group);
   return nullptr;
 }

@@ -282,8 +282,7 @@ Location Importer::locationOf(const OnnxNode &node) {
 NamedAttribute Importer::provenanceOf(const OnnxNode &node) {
   SmallVector<NamedAttribute, 2> entries;
   if (!node.proto->name().empty())
-    entries.push_back(
-        {"node", builder.getStringAttr(node.proto->name())});
+    entries.push_back({"node", builder.getStringAttr(node.proto->name())});
   SmallVector<std::string> outputs(node.proto->output().begin(),
                                    node.proto->output().end());
   entries.push_back(builder.getNamedAttr("outputs", stringsAttr(outputs)));
@@ -351,8 +350,8 @@ Value Importer::valueOf(StringRef name) {
   if (!none) {
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(builder.getBlock());
-    none = NoneOp::create(builder, builder.getUnknownLoc(),
-                          builder.getNoneType());
+    none =
+        NoneOp::create(builder, builder.getUnknownLoc(), builder.getNoneType());
   }
   return none;
 }
@@ -408,8 +407,8 @@ OwningOpRef<ModuleOp> Importer::run() {
     usedNames.insert(port.name);
   hashConstants();
 
-  Location loc = FileLineColLoc::get(
-      builder.getStringAttr(model.getPath()), /*line=*/0, /*column=*/0);
+  Location loc = FileLineColLoc::get(builder.getStringAttr(model.getPath()),
+                                     /*line=*/0, /*column=*/0);
   OwningOpRef<ModuleOp> module = ModuleOp::create(builder, loc);
   (*module)->setAttr(LatheDialect::kSourceAttr,
                      builder.getStringAttr(model.getPath()));

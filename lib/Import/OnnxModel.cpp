@@ -31,8 +31,8 @@ StringRef OnnxNode::getDomain() const {
 
 std::string OnnxNode::getLabel() const {
   std::string label = "node ";
-  label += proto->name().empty() ? std::to_string(index)
-                                 : quoteName(proto->name());
+  label +=
+      proto->name().empty() ? std::to_string(index) : quoteName(proto->name());
   label += " (";
   if (!getDomain().empty())
     label += escapeName(getDomain()) + ".";
@@ -62,7 +62,7 @@ private:
   void readInitializers();
   void readInputs();
   void readOutputs();
-  void checkNodes();
+  bool checkNodes();
   bool readPort(const onnx::ValueInfoProto &info, const Twine &subject,
                 OnnxPort &port);
   bool readShape(const onnx::ValueInfoProto &info, const Twine &subject,
@@ -113,8 +113,8 @@ bool ModelLoader::openAndParse(StringRef path,
     return false;
   }
   model.file = std::move(*file);
-  model.externalFiles = std::make_unique<ExternalFiles>(
-      *model.file, options.externalDataRoots);
+  model.externalFiles =
+      std::make_unique<ExternalFiles>(*model.file, options.externalDataRoots);
   if (model.file->getBytes().empty()) {
     problems.add("", "is empty");
     return false;
@@ -263,8 +263,8 @@ bool ModelLoader::readShape(const onnx::ValueInfoProto &info,
                             const Twine &subject, OnnxPort &port) {
   const onnx::TensorShapeProto &shape = info.type().tensor_type().shape();
   if (shape.dim_size() > static_cast<int>(kMaxRank)) {
-    problems.add(subject, "has rank " + Twine(shape.dim_size()) +
-                              ", at most " + Twine(kMaxRank) + " is read");
+    problems.add(subject, "has rank " + Twine(shape.dim_size()) + ", at most " +
+                              Twine(kMaxRank) + " is read");
     return false;
   }
   port.type.dims.emplace();
@@ -284,9 +284,7 @@ bool ModelLoader::readPort(const onnx::ValueInfoProto &info,
                            const Twine &subject, OnnxPort &port) {
   port.name = info.name();
   if (!info.type().has_tensor_type()) {
-    problems.add(subject, info.has_type()
-                              ? "is not a tensor"
-                              : "has no type");
+    problems.add(subject, info.has_type() ? "is not a tensor" : "has no type");
     return false;
   }
   const onnx::TypeProto::Tensor &tensor = info.type().tensor_type();
@@ -369,12 +367,14 @@ void ModelLoader::readOutputs() {
 // The whole model
 //===----------------------------------------------------------------------===//
 
-void ModelLoader::checkNodes() {
-  inlineFunctions(*model.proto, model.opsets, model.inlinedNodes, model.nodes,
-                  problems);
+bool ModelLoader::checkNodes() {
+  if (!inlineFunctions(*model.proto, model.opsets, model.inlinedNodes,
+                       model.nodes, problems))
+    return false;
   checkOrder(model.nodes, outer, problems);
   for (OnnxNode &node : model.nodes)
     checker->check(node);
+  return true;
 }
 
 void ModelLoader::run(StringRef path, const OnnxModelOptions &options) {
@@ -392,8 +392,8 @@ void ModelLoader::run(StringRef path, const OnnxModelOptions &options) {
   checkHeader();
   readInitializers();
   readInputs();
-  checkNodes();
-  readOutputs();
+  if (checkNodes())
+    readOutputs();
 }
 
 OnnxModel::OnnxModel() = default;

@@ -33,10 +33,9 @@ static constexpr ElementTypeSet setOf(std::initializer_list<ElementType> list) {
 
 static constexpr ElementTypeSet kFloat = setOf(
     {ElementType::F16, ElementType::BF16, ElementType::F32, ElementType::F64});
-static constexpr ElementTypeSet kInt =
-    setOf({ElementType::I8, ElementType::I16, ElementType::I32,
-           ElementType::I64, ElementType::U8, ElementType::U16,
-           ElementType::U32, ElementType::U64});
+static constexpr ElementTypeSet kInt = setOf(
+    {ElementType::I8, ElementType::I16, ElementType::I32, ElementType::I64,
+     ElementType::U8, ElementType::U16, ElementType::U32, ElementType::U64});
 static constexpr ElementTypeSet kSmall =
     setOf({ElementType::F8E4M3FN, ElementType::F8E4M3FNUZ, ElementType::F8E5M2,
            ElementType::F8E5M2FNUZ, ElementType::F8E8M0, ElementType::F4E2M1,
@@ -356,8 +355,8 @@ const OpSpec *OpRegistry::lookup(StringRef domain, StringRef name,
 }
 
 bool OpRegistry::knowsDomain(StringRef domain) const {
-  return llvm::any_of(
-      specs, [&](const auto &spec) { return spec->domain == domain; });
+  return llvm::any_of(specs,
+                      [&](const auto &spec) { return spec->domain == domain; });
 }
 
 StringRef OpRegistry::whyRefused(StringRef domain, StringRef name) const {
@@ -581,7 +580,8 @@ NodeInference::typeOf(const OperandSpec::Source &source) {
   std::optional<ElementType> type = elementTypeFromOnnx(*code);
   if (type && isSupported(*type))
     return type;
-  problems.push_back("attribute '" + source.attribute + "' names element type " +
+  problems.push_back("attribute '" + source.attribute +
+                     "' names element type " +
                      (type ? getName(*type).str() : std::to_string(*code)) +
                      ", which Lathe cannot compute with");
   return ElementType::Undefined;

@@ -38,12 +38,13 @@ static size_t printableSequence(StringRef text, size_t at) {
   return llvm::isLegalUTF8Sequence(begin, begin + length) ? length : 0;
 }
 
-std::string lathe::escapeName(StringRef text) {
-  constexpr size_t kLimit = 100;
+/// `text` without characters that a terminal would act on, of at most `limit`
+/// bytes.
+static std::string escape(StringRef text, size_t limit) {
   std::string result;
   llvm::raw_string_ostream os(result);
   for (size_t at = 0; at < text.size();) {
-    if (result.size() >= kLimit) {
+    if (result.size() >= limit) {
       os << "... (" << text.size() << " bytes)";
       break;
     }
@@ -66,6 +67,11 @@ std::string lathe::escapeName(StringRef text) {
   }
   return result;
 }
+
+std::string lathe::escapeName(StringRef text) { return escape(text, 100); }
+
+/// A path that the user typed is shown whole.
+static std::string escapePath(StringRef path) { return escape(path, 4096); }
 
 std::string lathe::quoteName(StringRef text) {
   return "'" + escapeName(text) + "'";
@@ -97,7 +103,7 @@ void Problems::add(const Twine &subject, const Twine &reason, StringRef newHint,
 void Problems::print(llvm::raw_ostream &os) const {
   if (empty())
     return;
-  os << "error: " << escapeName(file) << ": " << count
+  os << "error: " << escapePath(file) << ": " << count
      << (count == 1 ? " problem\n" : " problems\n");
   for (const Line &line : lines) {
     os << "  " << line.text;
@@ -113,5 +119,5 @@ void Problems::print(llvm::raw_ostream &os) const {
 
 void Problems::printNotes(llvm::raw_ostream &os) const {
   for (const std::string &text : notes)
-    os << "note: " << escapeName(file) << ": " << text << "\n";
+    os << "note: " << escapePath(file) << ": " << text << "\n";
 }

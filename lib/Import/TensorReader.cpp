@@ -25,8 +25,7 @@ static std::string shapeText(const TensorData &data) {
   return text + getName(data.element).str();
 }
 
-static llvm::Error readDims(const onnx::TensorProto &tensor,
-                            TensorData &data) {
+static llvm::Error readDims(const onnx::TensorProto &tensor, TensorData &data) {
   if (tensor.dims_size() > static_cast<int>(kMaxRank))
     return failed("has rank " + Twine(tensor.dims_size()) + ", at most " +
                   Twine(kMaxRank) + " is read");
@@ -86,8 +85,8 @@ static int sizeOf(const onnx::TensorProto &tensor, TypedField field) {
 }
 
 static constexpr TypedField kTypedFields[] = {
-    TypedField::Float, TypedField::Double, TypedField::Int32,
-    TypedField::Int64, TypedField::UInt64};
+    TypedField::Float, TypedField::Double, TypedField::Int32, TypedField::Int64,
+    TypedField::UInt64};
 
 static bool hasTypedData(const onnx::TensorProto &tensor) {
   return llvm::any_of(kTypedFields, [&](TypedField field) {
@@ -118,8 +117,8 @@ static std::pair<int64_t, int64_t> int32Range(ElementType type) {
   }
 }
 
-static llvm::Error readInt32(const onnx::TensorProto &tensor,
-                             ElementType type, std::vector<uint8_t> &out) {
+static llvm::Error readInt32(const onnx::TensorProto &tensor, ElementType type,
+                             std::vector<uint8_t> &out) {
   auto [least, most] = int32Range(type);
   unsigned bytes = std::max(1u, getStorageBits(type) / 8);
   out.reserve(static_cast<size_t>(tensor.int32_data_size()) * bytes);
@@ -128,13 +127,14 @@ static llvm::Error readInt32(const onnx::TensorProto &tensor,
       return failed("has the value " + Twine(value) + " in int32_data, which " +
                     getName(type) + " cannot hold");
     for (unsigned i = 0; i < bytes; ++i)
-      out.push_back(static_cast<uint8_t>(static_cast<uint32_t>(value) >> 8 * i));
+      out.push_back(
+          static_cast<uint8_t>(static_cast<uint32_t>(value) >> 8 * i));
   }
   return llvm::Error::success();
 }
 
-static llvm::Error readUInt64(const onnx::TensorProto &tensor,
-                              ElementType type, std::vector<uint8_t> &out) {
+static llvm::Error readUInt64(const onnx::TensorProto &tensor, ElementType type,
+                              std::vector<uint8_t> &out) {
   if (type == ElementType::U64) {
     appendBytes(tensor.uint64_data(), out);
     return llvm::Error::success();
@@ -158,8 +158,7 @@ static llvm::Error readTyped(const onnx::TensorProto &tensor, uint64_t size,
       return failed("has its data in a field that is not the one of " +
                     getName(data.element));
   uint64_t present = sizeOf(tensor, field);
-  uint64_t wanted =
-      getStorageBits(data.element) < 8 ? size : data.numElements;
+  uint64_t wanted = getStorageBits(data.element) < 8 ? size : data.numElements;
   if (present != wanted)
     return failed("has " + Twine(present) + " values, " + shapeText(data) +
                   " needs " + Twine(wanted));
@@ -260,7 +259,7 @@ llvm::Error TensorReader::readExternal(const onnx::TensorProto &tensor,
                   shapeText(data) + " needs " + Twine(size));
   auto file = externalFiles.open(*record.location);
   if (!file)
-    return failed("has its data in an " + llvm::toString(file.takeError()));
+    return failed("the " + llvm::toString(file.takeError()));
   llvm::ArrayRef<uint8_t> bytes = (*file)->getBytes();
   std::optional<uint64_t> end = checkedAdd(offset, length);
   if (!end || *end > bytes.size())
@@ -296,9 +295,8 @@ static llvm::Error checkContent(const TensorData &data) {
   return llvm::Error::success();
 }
 
-llvm::Expected<TensorData>
-TensorReader::read(const onnx::TensorProto &tensor,
-                   std::vector<uint8_t> &owned) {
+llvm::Expected<TensorData> TensorReader::read(const onnx::TensorProto &tensor,
+                                              std::vector<uint8_t> &owned) {
   TensorData data;
   data.name = tensor.name();
   auto type = elementTypeFromOnnx(tensor.data_type());
@@ -312,12 +310,12 @@ TensorReader::read(const onnx::TensorProto &tensor,
     return std::move(error);
   if (tensor.has_segment())
     return failed("is split into segments, which is not supported");
-  std::optional<uint64_t> size = getStorageBytes(data.element, data.numElements);
+  std::optional<uint64_t> size =
+      getStorageBytes(data.element, data.numElements);
   if (!size)
     return failed("has an impossible number of bytes");
 
-  bool isExternal =
-      tensor.data_location() == onnx::TensorProto::EXTERNAL;
+  bool isExternal = tensor.data_location() == onnx::TensorProto::EXTERNAL;
   bool hasRaw = tensor.has_lathe_raw_offset();
   bool hasTyped = hasTypedData(tensor);
   if (tensor.string_data_size())

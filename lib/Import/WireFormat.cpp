@@ -165,8 +165,8 @@ llvm::Error Scanner::copyField() {
   unsigned wire = tag & 7;
 
   // What fills a payload's place must come from this scanner alone.
-  bool isForged = kind == Message::Tensor &&
-                  (field == kRawOffset || field == kRawLength);
+  bool isForged =
+      kind == Message::Tensor && (field == kRawOffset || field == kRawLength);
   if (isForged)
     return fail("field number " + llvm::Twine(field) +
                     " is reserved in TensorProto",
@@ -233,7 +233,6 @@ llvm::Expected<std::string> Scanner::run() {
   }
 }
 
-llvm::Expected<std::string>
-lathe::makeModelSkeleton(ArrayRef<uint8_t> bytes) {
+llvm::Expected<std::string> lathe::makeModelSkeleton(ArrayRef<uint8_t> bytes) {
   return Scanner(bytes).run();
 }

@@ -28,8 +28,7 @@ constexpr unsigned kMaxGraphNesting = 64;
 /// Returns the skeleton of the ModelProto in `bytes`. Fails on anything that is
 /// not well-formed wire format, on graphs nested deeper than kMaxGraphNesting
 /// and on a skeleton of 2 GiB or more; the message says at which byte.
-llvm::Expected<std::string>
-makeModelSkeleton(llvm::ArrayRef<uint8_t> bytes);
+llvm::Expected<std::string> makeModelSkeleton(llvm::ArrayRef<uint8_t> bytes);
 
 } // namespace lathe
 

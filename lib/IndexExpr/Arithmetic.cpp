@@ -8,6 +8,7 @@
 #include "Storage.h"
 #include "llvm/ADT/STLExtras.h"
 #include <cmath>
+#include <numeric>
 
 using namespace lathe;
 using namespace lathe::detail;
@@ -258,6 +259,52 @@ bool IndexExprContext::divide(Poly p, Poly q, Extents extents, Poly &quotient,
          isNonNegative(sub(q, remainder + 1), extents);
 }
 
+/// The factor that a term shares with the only term of a divisor.
+static Term sharedFactor(const Term &term, const Term &divisor,
+                         SmallVectorImpl<Atom> &storage) {
+  SmallVector<Atom, 4> left(term.atoms);
+  for (Atom atom : divisor.atoms)
+    if (auto *it = llvm::find(left, atom); it != left.end()) {
+      storage.push_back(atom);
+      left.erase(it);
+    }
+  return {storage, std::gcd(term.coef.asInteger(), divisor.coef.asInteger())};
+}
+
+/// p = factor * high + low and q = factor * divisor with 0 <= low < factor, for
+/// the largest factor that some term of p shares with q. Then
+/// fdiv(p, q) = fdiv(high, divisor) and mod(p, q) = factor * mod(high, divisor)
+/// + low.
+bool IndexExprContext::shareFactor(Poly p, Poly q, Extents extents,
+                                   SharedFactor &shared) {
+  if (q.terms().size() != 1 || q.isConstant(1) || p.terms().size() < 2 ||
+      q.terms()[0].coef.isNegative())
+    return false;
+  const Term &divisor = q.terms()[0];
+  for (const Term &term : p.terms()) {
+    if (term.atoms.empty() || term.coef.asInteger() == INT64_MIN)
+      continue;
+    SmallVector<Atom, 4> atoms;
+    Poly factor = uniqueTerms(sharedFactor(term, divisor, atoms));
+    if (!factor || factor.isConstant(1))
+      continue;
+    Poly high = zero(), low = zero();
+    for (const Term &other : p.terms()) {
+      Poly part = uniqueTerms(other);
+      if (Poly quotient = exactDiv(part, factor))
+        high = add(high, quotient);
+      else
+        low = add(low, part);
+    }
+    if (!high || !low || !isNonNegative(low, extents) ||
+        !isNonNegative(sub(factor, low) - 1, extents))
+      continue;
+    shared = {factor, high, low, exactDiv(q, factor)};
+    return true;
+  }
+  return false;
+}
+
 Poly IndexExprContext::fdiv(Poly p, Poly q, Extents extents) {
   if (!p || !q || q.isConstant(0))
     return {};
@@ -270,6 +317,9 @@ Poly IndexExprContext::fdiv(Poly p, Poly q, Extents extents) {
     return add(quotient, fdiv(remainder, q, extents));
   if (Atom atom = p.getAtom(); atom && atom.kind() == AtomKind::FloorDiv)
     return fdiv(atom.operands()[0], mul(atom.operands()[1], q), extents);
+  SharedFactor shared;
+  if (shareFactor(p, q, extents, shared))
+    return fdiv(shared.high, shared.divisor, extents);
   return uniqueAtom(AtomKind::FloorDiv, Func(), 0, "", {p, q}, {});
 }
 
@@ -291,6 +341,10 @@ Poly IndexExprContext::mod(Poly p, Poly q, Extents extents) {
     Poly rest = sub(remainder, uniqueTerms(term));
     return mod(add(rest, scale(operands[0], term.coef)), q, extents);
   }
+  SharedFactor shared;
+  if (shareFactor(remainder, q, extents, shared))
+    return add(mul(shared.factor, mod(shared.high, shared.divisor, extents)),
+               shared.low);
   return uniqueAtom(AtomKind::Mod, Func(), 0, "", {remainder, q}, {});
 }
 
@@ -429,6 +483,8 @@ Poly IndexExprContext::fn(Func func, ArrayRef<Poly> operands) {
       return constant(*p / *q);
   } else if (llvm::all_of(operands, [](Poly p) { return p.isConstant(); })) {
     double x = operands[0].getConstant()->asDouble();
+    if (roundsToInteger(func))
+      x = static_cast<float>(x);
     double value =
         operands.size() == 1
             ? foldUnary(func, x)

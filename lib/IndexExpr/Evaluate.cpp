@@ -153,6 +153,11 @@ std::optional<Number> Evaluator::evaluateSum(Atom atom) {
   return result;
 }
 
+/// What the rounding functions round.
+static double asFloat(double value) {
+  return static_cast<double>(static_cast<float>(value));
+}
+
 /// The integer with this value; like a C++ cast on x86, whatever is out of
 /// range is the smallest integer.
 static Number toInteger(double value) {
@@ -194,11 +199,11 @@ std::optional<Number> Evaluator::evaluateFunction(Atom atom) {
   case Func::Recip:
     return Number::fromDouble(1 / x);
   case Func::Trunc:
-    return a->isInteger() ? *a : toInteger(x);
+    return a->isInteger() ? *a : toInteger(asFloat(x));
   case Func::Floor:
-    return a->isInteger() ? *a : Number::fromDouble(std::floor(x));
+    return a->isInteger() ? *a : Number::fromDouble(std::floor(asFloat(x)));
   case Func::Ceil:
-    return a->isInteger() ? *a : Number::fromDouble(std::ceil(x));
+    return a->isInteger() ? *a : Number::fromDouble(std::ceil(asFloat(x)));
   case Func::TruncDiv:
     if (!a->isInteger() || !b->isInteger() || b->isZero() ||
         (a->asInteger() == INT64_MIN && b->asInteger() == -1))

@@ -155,8 +155,18 @@ SmallVector<PrintedTerm, 8> Printer::sortedTerms(Poly p) {
 std::string Printer::printSum(ArrayRef<PrintedTerm> terms) {
   if (terms.empty())
     return "0";
+  // A sum starts with a positive term if it has one.
+  const PrintedTerm *first = llvm::find_if(
+      terms, [](const PrintedTerm &term) { return !term.negative; });
+  if (first == terms.end())
+    first = terms.begin();
+  SmallVector<const PrintedTerm *, 8> ordered = {first};
+  for (const PrintedTerm &term : terms)
+    if (&term != first)
+      ordered.push_back(&term);
   std::string text;
-  for (const PrintedTerm &term : terms) {
+  for (const PrintedTerm *pointer : ordered) {
+    const PrintedTerm &term = *pointer;
     if (text.empty())
       text += term.negative ? "-" : "";
     else
@@ -217,28 +227,39 @@ std::string Printer::print(Atom atom) {
   llvm_unreachable("all atom kinds are covered");
 }
 
-/// `p forward 0` with the negative terms moved to the other side.
+/// `p forward 0` with the negative terms moved to the other side, as in
+/// `i3 <= i2 + past - 1`: the number on the right, and on the left the side
+/// with a coordinate, with fewer terms, or that sorts last.
 std::string Printer::printRelation(Poly p, StringRef forward,
                                    StringRef mirrored) {
   SmallVector<PrintedTerm, 8> positive, negative;
+  SmallVector<PrintedTerm, 1> number;
   for (PrintedTerm &term : sortedTerms(p)) {
+    if (term.atoms.empty()) {
+      number.push_back(term);
+      continue;
+    }
     bool isNegative = term.negative;
     term.negative = false;
     (isNegative ? negative : positive).push_back(term);
   }
-  std::string left = printSum(positive), right = printSum(negative);
-  // Numbers stand on the right, and else the side that sorts first on the
-  // left, as in `i3 <= i2 + past`.
-  auto isNumber = [](ArrayRef<PrintedTerm> terms) {
-    return terms.empty() || (terms.size() == 1 && terms[0].atoms.empty());
+  auto key = [](ArrayRef<PrintedTerm> terms) {
+    return std::make_tuple(terms.empty(), !terms.empty() && terms[0].rank != 0,
+                           terms.size());
   };
-  bool swap = isNumber(positive) && !isNumber(negative);
-  if (!isNumber(negative) && !isNumber(positive))
-    swap = negative.size() < positive.size() ||
-           (negative.size() == positive.size() && right < left);
-  if (swap)
-    return right + " " + mirrored.str() + " " + left;
-  return left + " " + forward.str() + " " + right;
+  bool swap = key(negative) < key(positive) ||
+              (key(negative) == key(positive) &&
+               printSum(negative) > printSum(positive));
+  SmallVector<PrintedTerm, 8> &left = swap ? negative : positive;
+  SmallVector<PrintedTerm, 8> &right = swap ? positive : negative;
+  for (PrintedTerm &term : number) {
+    // The number changes sides with the terms that stay positive.
+    if (!swap)
+      term.negative = !term.negative;
+    right.push_back(term);
+  }
+  StringRef relation = swap ? mirrored : forward;
+  return printSum(left) + " " + relation.str() + " " + printSum(right);
 }
 
 std::string Printer::print(Pred p) {

@@ -73,7 +73,8 @@ StageLowering::tryStrided(const Tensor &x, ArrayRef<Poly> map) {
 FailureOr<StageLowering::StridedOperand>
 StageLowering::strided(Operation *op, Value source, FormAttr map,
                        ArrayRef<Poly> extents) {
-  FailureOr<SmallVector<Poly>> position = parseMap(t.getTerms(), op, map, extents);
+  FailureOr<SmallVector<Poly>> position =
+      parseMap(t.getTerms(), op, map, extents);
   if (failed(position))
     return failure();
   Tensor x = get(source);
@@ -87,8 +88,7 @@ StageLowering::strided(Operation *op, Value source, FormAttr map,
   Tensor moved;
   moved.element = x.element;
   moved.shape = SymbolicShape(extents);
-  moved.form =
-      t.getTerms().read(shapes.readIdOf(source), *position);
+  moved.form = t.getTerms().read(shapes.readIdOf(source), *position);
   if (!moved.form)
     return op->emitOpError("a map cannot be evaluated");
   Tensor gathered = t.wrap(t.valueOf(moved), x.element, moved.shape);
@@ -147,8 +147,7 @@ LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
       "embedding " + std::to_string(spec.columns) + typeText(spec.tableType) +
           typeText(spec.idType),
       [&](ModuleOp module, StringRef name) {
-        return success(
-            bool(emitEmbeddingKernel(module, name, spec, target)));
+        return success(bool(emitEmbeddingKernel(module, name, spec, target)));
       });
 
   Type f32 = Float32Type::get(op.getContext());
@@ -160,12 +159,16 @@ LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
       callOwnKernel("embed", inputs, t.empty(shape, f32), false,
                     [&](Scalars &s, Value ctx, ValueRange in) {
                       Value zero = s.index(0);
-                      SmallVector<Value> arguments = {
-                          ctx, flattenBuffer(s, in[0]), zero, flattenBuffer(s, in[1]),
-                          zero, flattenBuffer(s, in[3]), zero, in[2],
-                          s.index(type.getDim(0))};
-                      func::CallOp::create(s, lookup(kernels, name),
-                                           arguments);
+                      SmallVector<Value> arguments = {ctx,
+                                                      flattenBuffer(s, in[0]),
+                                                      zero,
+                                                      flattenBuffer(s, in[1]),
+                                                      zero,
+                                                      flattenBuffer(s, in[3]),
+                                                      zero,
+                                                      in[2],
+                                                      s.index(type.getDim(0))};
+                      func::CallOp::create(s, lookup(kernels, name), arguments);
                     })
           .front();
   Tensor tensor = t.wrap(result, f32, shape);
@@ -185,8 +188,7 @@ LogicalResult StageLowering::lowerRope(RopeOp op) {
   Poly batch = (*shape)[0], rows = (*shape)[1];
   int64_t heads = op.getHeads(), columns = op.getHeadDim();
   SmallVector<Poly> extents = {batch, t.poly(heads), rows, t.poly(columns)};
-  FailureOr<StridedOperand> x =
-      strided(op, op.getX(), op.getXMap(), extents);
+  FailureOr<StridedOperand> x = strided(op, op.getX(), op.getXMap(), extents);
   if (failed(x))
     return failure();
 
@@ -227,8 +229,8 @@ LogicalResult StageLowering::lowerRope(RopeOp op) {
             SmallVector<Value> arguments = {ctx, flattenBuffer(s, in[0])};
             llvm::append_range(arguments, in.slice(1, 5));
             for (unsigned table : {6, 9})
-              arguments.append({flattenBuffer(s, in[table]), zero, in[table + 1],
-                                in[table + 2], one});
+              arguments.append({flattenBuffer(s, in[table]), zero,
+                                in[table + 1], in[table + 2], one});
             arguments.append({flattenBuffer(s, in[15]), zero, in[12],
                               s.index(columns), s.index(heads * columns),
                               in[13], in[14]});
@@ -297,7 +299,8 @@ static Poly batchOf(IndexExprContext &terms, ArrayRef<Poly> shape,
 LogicalResult StageLowering::lowerKvAppend(KvAppendOp op) {
   CacheBuffers cache = getCache(op.getCache());
   KvType type = op.getCache().getType();
-  FailureOr<SmallVector<Poly>> map = parseMap(t.getTerms(), op, op.getKMap(), {});
+  FailureOr<SmallVector<Poly>> map =
+      parseMap(t.getTerms(), op, op.getKMap(), {});
   if (failed(map))
     return failure();
   Poly rows = rowsOf(shapes, op.getK(), *map);
@@ -439,8 +442,7 @@ Value MaskForms::emit(OpBuilder &builder, Location loc,
     auto [number, element] = found->second;
     Scalars at(inner.getLoc(), inner);
     Value scalar = at.load(
-        memref::LoadOp::create(at, point.arguments[number], position),
-        element);
+        memref::LoadOp::create(at, point.arguments[number], position), element);
     if (isa<FloatType>(scalar.getType()) || scalar.getType().isInteger(1))
       return scalar;
     return at.toIndex(scalar, isUnsigned(element));
@@ -462,9 +464,9 @@ void MaskForms::describe(AttentionSpec &spec) {
   for (Value argument : arguments) {
     auto tensor = dyn_cast<RankedTensorType>(argument.getType());
     spec.maskTypes.push_back(
-        tensor ? Type(MemRefType::get(tensor.getShape(),
-                                      tensor.getElementType()))
-               : argument.getType());
+        tensor
+            ? Type(MemRefType::get(tensor.getShape(), tensor.getElementType()))
+            : argument.getType());
   }
   auto all = [this](ArrayRef<Pred> preds) -> AttentionFn {
     if (preds.empty())
@@ -534,7 +536,8 @@ LogicalResult StageLowering::lowerAttention(AttentionOp op) {
       return op.emitOpError(llvm::toString(parsed.takeError()));
     keys = *parsed;
   } else if (!hasCache) {
-    FailureOr<SmallVector<Poly>> map = parseMap(t.getTerms(), op, *op.getKMap(), {});
+    FailureOr<SmallVector<Poly>> map =
+        parseMap(t.getTerms(), op, *op.getKMap(), {});
     if (failed(map))
       return failure();
     keys = rowsOf(shapes, op.getK(), *map);
@@ -543,16 +546,14 @@ LogicalResult StageLowering::lowerAttention(AttentionOp op) {
     return op.emitOpError("the number of keys is not known");
 
   // Operands.
-  SmallVector<Poly> queryExtents = {batch, t.poly(heads), rows,
-                                    t.poly(keyDim)};
+  SmallVector<Poly> queryExtents = {batch, t.poly(heads), rows, t.poly(keyDim)};
   FailureOr<StridedOperand> q =
       strided(op, op.getQ(), op.getQMap(), queryExtents);
   if (failed(q))
     return failure();
   auto kvOperand = [&](Value source, std::optional<FormAttr> map, Value buffer,
                        int64_t columns) -> FailureOr<StridedOperand> {
-    SmallVector<Poly> extents = {batch, t.poly(kvHeads), keys,
-                                 t.poly(columns)};
+    SmallVector<Poly> extents = {batch, t.poly(kvHeads), keys, t.poly(columns)};
     if (!hasCache)
       return strided(op, source, *map, extents);
     Poly capacity = terms.symbol("kv_capacity");
@@ -622,14 +623,13 @@ LogicalResult StageLowering::lowerAttention(AttentionOp op) {
   std::string name = getKernel(
       "attention own " + std::to_string(kernelNames.size()),
       [&](ModuleOp module, StringRef name) {
-        return success(
-            bool(emitAttentionKernel(module, name, spec, target)));
+        return success(bool(emitAttentionKernel(module, name, spec, target)));
       });
 
-  Value batchSize = t.dim(batch), rowCount = t.dim(rows), keyCount = t.dim(keys);
-  Value scratchSize =
-      emitAttentionScratchSize(t.getBuilder(), op.getLoc(), spec, target,
-                               batchSize, rowCount, keyCount);
+  Value batchSize = t.dim(batch), rowCount = t.dim(rows),
+        keyCount = t.dim(keys);
+  Value scratchSize = emitAttentionScratchSize(
+      t.getBuilder(), op.getLoc(), spec, target, batchSize, rowCount, keyCount);
   Type f32 = Float32Type::get(op.getContext());
   Value scratch = tensor::EmptyOp::create(
       t.getBuilder(), SmallVector<OpFoldResult>{scratchSize}, f32);

@@ -77,8 +77,8 @@ struct KernelModel
     SmallVector<Value> outputs;
     for (OpOperand &operand : op->getOpOperands()) {
       Value value = operand.get();
-      bool isOutputTensor = kernel.isDpsInit(&operand) &&
-                            isa<TensorType>(value.getType());
+      bool isOutputTensor =
+          kernel.isDpsInit(&operand) && isa<TensorType>(value.getType());
       if (isa<TensorType>(value.getType())) {
         FailureOr<Value> buffer = getBuffer(rewriter, value, options, state);
         if (failed(buffer))

@@ -24,8 +24,8 @@ struct IndexExprCodegen::IntegerTerm {
 IndexExprCodegen::IndexExprCodegen(ImplicitLocOpBuilder &builder, DimFn dims,
                                    ValueRange coords, Extents extents,
                                    ReadFn read, Type realType)
-    : builder(builder), dims(std::move(dims)), coords(coords),
-      extents(extents), read(std::move(read)),
+    : builder(builder), dims(std::move(dims)), coords(coords), extents(extents),
+      read(std::move(read)),
       realType(realType ? realType : builder.getF32Type()) {}
 
 //===----------------------------------------------------------------------===//
@@ -121,9 +121,8 @@ Value IndexExprCodegen::emitIntegers(ArrayRef<IntegerTerm> terms) {
       Value value = emitInteger(atom);
       if (!value)
         return {};
-      product = product
-                    ? builder.createOrFold<arith::MulIOp>(product, value)
-                    : value;
+      product =
+          product ? builder.createOrFold<arith::MulIOp>(product, value) : value;
     }
     bool subtract = sum && product && term->coef < 0;
     int64_t coef = subtract ? -term->coef : term->coef;
@@ -151,8 +150,7 @@ Value IndexExprCodegen::emitIndex(Poly p) {
     for (Atom atom : term.atoms)
       if (!atom.isIntegral())
         return toIndex(emitReal(p));
-    terms.push_back(
-        {term.coef.asInteger(), SmallVector<Atom>(term.atoms)});
+    terms.push_back({term.coef.asInteger(), SmallVector<Atom>(term.atoms)});
   }
   return emitIntegers(terms);
 }
@@ -192,9 +190,8 @@ Value IndexExprCodegen::emitReal(Poly p) {
   for (const Group &group : groups) {
     Value product;
     auto multiply = [&](Value factor) {
-      product = product
-                    ? builder.createOrFold<arith::MulFOp>(product, factor)
-                    : factor;
+      product = product ? builder.createOrFold<arith::MulFOp>(product, factor)
+                        : factor;
     };
     bool one = group.integers.size() == 1 && group.integers[0].coef == 1 &&
                group.integers[0].atoms.empty();
@@ -304,8 +301,8 @@ Value IndexExprCodegen::emitDivision(Atom atom) {
   if (p.getContext().isNonNegative(p, extents))
     return builder.createOrFold<arith::RemUIOp>(dividend, divisor);
   Value rest = arith::RemSIOp::create(builder, dividend, divisor);
-  Value negative = arith::CmpIOp::create(builder, arith::CmpIPredicate::slt,
-                                         rest, index(0));
+  Value negative =
+      arith::CmpIOp::create(builder, arith::CmpIPredicate::slt, rest, index(0));
   Value raised = arith::AddIOp::create(builder, rest, divisor);
   return arith::SelectOp::create(builder, negative, raised, rest);
 }

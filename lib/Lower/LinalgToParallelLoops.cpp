@@ -127,8 +127,8 @@ SmallVector<Value> LoopBuilder::buildBody(ValueRange sums) {
 ValueRange LoopBuilder::buildReduction(ArrayRef<unsigned> loops,
                                        ValueRange sums) {
   Value zero = index(0), one = index(1);
-  auto loop = scf::ForOp::create(builder, loc, zero, bounds[loops[0]], one,
-                                 sums);
+  auto loop =
+      scf::ForOp::create(builder, loc, zero, bounds[loops[0]], one, sums);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(loop.getBody());
   ivs[loops[0]] = loop.getInductionVar();
@@ -136,8 +136,8 @@ ValueRange LoopBuilder::buildReduction(ArrayRef<unsigned> loops,
   if (loops.size() == 1)
     results = buildBody(loop.getRegionIterArgs());
   else
-    llvm::append_range(results, buildReduction(loops.drop_front(),
-                                               loop.getRegionIterArgs()));
+    llvm::append_range(
+        results, buildReduction(loops.drop_front(), loop.getRegionIterArgs()));
   scf::YieldOp::create(builder, loc, results);
   return loop.getResults();
 }
@@ -154,8 +154,7 @@ void LoopBuilder::buildElement() {
                                             operandIndices(output)));
     llvm::append_range(results, buildReduction(reduced, sums));
   }
-  for (auto [output, result] :
-       llvm::zip(op.getDpsInitsMutable(), results))
+  for (auto [output, result] : llvm::zip(op.getDpsInitsMutable(), results))
     memref::StoreOp::create(builder, loc, result, output.get(),
                             operandIndices(output));
 }

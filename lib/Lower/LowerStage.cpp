@@ -85,8 +85,7 @@ static SmallVector<int64_t> staticShape(ArrayRef<Poly> shape) {
 
 StageLowerer::Argument StageLowerer::activation(Type type,
                                                 ArrayRef<Poly> shape) {
-  return {type,
-          {builder.getNamedAttr(LatheDialect::kDimsAttr, texts(shape))}};
+  return {type, {builder.getNamedAttr(LatheDialect::kDimsAttr, texts(shape))}};
 }
 
 //===----------------------------------------------------------------------===//

@@ -18,8 +18,7 @@ using namespace mlir;
 using namespace lathe;
 
 namespace {
-class LowerStagePass
-    : public lathe::impl::LowerStagePassBase<LowerStagePass> {
+class LowerStagePass : public lathe::impl::LowerStagePassBase<LowerStagePass> {
 public:
   using Base::Base;
 

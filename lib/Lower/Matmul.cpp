@@ -31,17 +31,16 @@ static bool broadcastsPlainly(ArrayRef<Poly> shape, ArrayRef<Poly> result) {
 
 /// The operand as (outer, inner, row, column) of a product with `leading`
 /// leading dims, which are at most two.
-StageLowering::StridedOperand
-StageLowering::matmulOperand(const Tensor &x, unsigned leading,
-                             bool transposed) {
+StageLowering::StridedOperand StageLowering::matmulOperand(const Tensor &x,
+                                                           unsigned leading,
+                                                           bool transposed) {
   IndexExprContext &terms = t.getTerms();
   // The kernel's coordinate of each dim.
   SmallVector<Poly> coords;
   unsigned own = x.rank() - 2;
   for (unsigned k = 0; k < own; ++k)
-    coords.push_back(x.shape[k].isConstant(1)
-                         ? terms.zero()
-                         : terms.coord(2 - own + k));
+    coords.push_back(x.shape[k].isConstant(1) ? terms.zero()
+                                              : terms.coord(2 - own + k));
   coords.push_back(terms.coord(transposed ? 3 : 2));
   coords.push_back(terms.coord(transposed ? 2 : 3));
 
@@ -65,8 +64,8 @@ Tensor StageLowering::matmul(const Tensor &a, const Tensor &b, bool transA,
                              bool transB) {
   ArrayRef<Poly> left = a.shape, right = b.shape;
   unsigned leading = std::max(a.rank(), b.rank()) - 2;
-  SymbolicShape batches = t.broadcast({SymbolicShape(left.drop_back(2)),
-                                       SymbolicShape(right.drop_back(2))});
+  SymbolicShape batches = t.broadcast(
+      {SymbolicShape(left.drop_back(2)), SymbolicShape(right.drop_back(2))});
   Poly rows = left[a.rank() - (transA ? 1 : 2)];
   Poly depth = left[a.rank() - (transA ? 2 : 1)];
   Poly columns = right[b.rank() - (transB ? 2 : 1)];
@@ -83,8 +82,8 @@ Tensor StageLowering::matmul(const Tensor &a, const Tensor &b, bool transA,
       kernel = false;
     else {
       auto merged = [&](const Tensor &x) {
-        return t.reshape(x, {t.product(batches), x.shape[leading],
-                             x.shape[leading + 1]});
+        return t.reshape(
+            x, {t.product(batches), x.shape[leading], x.shape[leading + 1]});
       };
       return t.reshape(matmul(merged(a), merged(b), transA, transB), shape);
     }
@@ -100,11 +99,11 @@ Tensor StageLowering::matmul(const Tensor &a, const Tensor &b, bool transA,
       list.push_back(swap ? row : column);
       return list;
     };
-    return t.einsum({a, b},
-                    {labels(a.rank(), m, k, transA),
-                     labels(b.rank(), k, n, transB)},
-                    llvm::to_vector(llvm::seq<int64_t>(0, leading + 2)),
-                    accumulatorOf(a.element));
+    return t.einsum(
+        {a, b},
+        {labels(a.rank(), m, k, transA), labels(b.rank(), k, n, transB)},
+        llvm::to_vector(llvm::seq<int64_t>(0, leading + 2)),
+        accumulatorOf(a.element));
   }
 
   StridedOperand x = matmulOperand(a, leading, transA);
@@ -138,20 +137,20 @@ Tensor StageLowering::matmul(const Tensor &a, const Tensor &b, bool transA,
     inputs.push_back(t.dim(p));
   SmallVector<Value> outputs = {t.empty(shape, f32), scratch};
   Value result =
-      callOwnKernel(
-          "multiply", inputs, outputs, false,
-          [&](Scalars &s, Value ctx, ValueRange in) {
-            SmallVector<Value> arguments = {ctx};
-            for (unsigned operand : {0, 6}) {
-              arguments.push_back(flattenBuffer(s, in[operand]));
-              llvm::append_range(arguments, in.slice(operand + 1, 5));
-            }
-            arguments.append({flattenBuffer(s, in[19]), s.index(0), in[12],
-                              in[13], in[14], in[20], in[15], in[16], in[17],
-                              in[14], in[18]});
-            func::CallOp::create(
-                s, kernels.lookupSymbol<func::FuncOp>(name), arguments);
-          })
+      callOwnKernel("multiply", inputs, outputs, false,
+                    [&](Scalars &s, Value ctx, ValueRange in) {
+                      SmallVector<Value> arguments = {ctx};
+                      for (unsigned operand : {0, 6}) {
+                        arguments.push_back(flattenBuffer(s, in[operand]));
+                        llvm::append_range(arguments, in.slice(operand + 1, 5));
+                      }
+                      arguments.append({flattenBuffer(s, in[19]), s.index(0),
+                                        in[12], in[13], in[14], in[20], in[15],
+                                        in[16], in[17], in[14], in[18]});
+                      func::CallOp::create(
+                          s, kernels.lookupSymbol<func::FuncOp>(name),
+                          arguments);
+                    })
           .front();
   return t.wrap(result, f32, shape);
 }

@@ -89,8 +89,7 @@ LogicalResult Planner::collect() {
 
 /// True for values through which memory can be reached.
 static bool isAddress(Type type) {
-  return isa<BaseMemRefType, LLVM::LLVMPointerType, LLVM::LLVMStructType>(
-      type);
+  return isa<BaseMemRefType, LLVM::LLVMPointerType, LLVM::LLVMStructType>(type);
 }
 
 /// From the first to the last top-level operation that uses the buffer or
@@ -213,8 +212,7 @@ LogicalResult Planner::cloneSize(OpBuilder &builder, IRMapping &map,
 
 /// Bytes of `alloc`, rounded up to the alignment.
 FailureOr<Value> Planner::emitBytes(OpBuilder &builder, IRMapping &map,
-                                    ValueRange indices,
-                                    memref::AllocOp alloc) {
+                                    ValueRange indices, memref::AllocOp alloc) {
   Location loc = alloc.getLoc();
   MemRefType type = alloc.getType();
   Type element = type.getElementType();
@@ -224,8 +222,8 @@ FailureOr<Value> Planner::emitBytes(OpBuilder &builder, IRMapping &map,
     if (!ShapedType::isDynamic(extent))
       known *= extent;
   if (type.hasStaticShape())
-    return arith::ConstantIndexOp::create(
-               builder, loc, llvm::alignTo(known, kAlignment))
+    return arith::ConstantIndexOp::create(builder, loc,
+                                          llvm::alignTo(known, kAlignment))
         .getResult();
   Value bytes = arith::ConstantIndexOp::create(builder, loc, known);
   for (Value size : alloc.getDynamicSizes()) {
@@ -258,9 +256,9 @@ LogicalResult Planner::emitOffsets(OpBuilder &builder, IRMapping &map,
       FailureOr<Value> own = emitBytes(builder, map, indices, member);
       if (failed(own))
         return failure();
-      bytes = bytes ? arith::MaxSIOp::create(builder, loc, bytes, *own)
-                          .getResult()
-                    : *own;
+      bytes =
+          bytes ? arith::MaxSIOp::create(builder, loc, bytes, *own).getResult()
+                : *own;
     }
     offset = arith::AddIOp::create(builder, loc, offset, bytes);
   }
@@ -278,9 +276,9 @@ LogicalResult Planner::plan(StringRef sizeName) {
   SmallVector<Value> indices = indexArguments(function.front());
   auto size = func::FuncOp::create(
       builder, function.getLoc(), sizeName,
-      builder.getFunctionType(SmallVector<Type>(indices.size(),
-                                                builder.getIndexType()),
-                              builder.getIndexType()));
+      builder.getFunctionType(
+          SmallVector<Type>(indices.size(), builder.getIndexType()),
+          builder.getIndexType()));
   Block *sizeBlock = size.addEntryBlock();
   builder.setInsertionPointToEnd(sizeBlock);
   IRMapping sizeMap;
@@ -298,7 +296,8 @@ LogicalResult Planner::plan(StringRef sizeName) {
   if (failed(emitOffsets(builder, map, indices, offsets)))
     return failure();
   SmallVector<memref::DeallocOp> deallocs;
-  function.walk([&](memref::DeallocOp dealloc) { deallocs.push_back(dealloc); });
+  function.walk(
+      [&](memref::DeallocOp dealloc) { deallocs.push_back(dealloc); });
   for (memref::DeallocOp dealloc : deallocs)
     dealloc.erase();
   for (Buffer &buffer : buffers) {

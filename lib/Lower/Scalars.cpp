@@ -100,8 +100,8 @@ static Value safeDivisor(Scalars &s, Value x, Value y, bool isUnsigned) {
     Type type = y.getType();
     unsigned width = type.isIndex() ? 64 : widthOf(type);
     Value smallest = s.integer(type, int64_t(1) << (width - 1));
-    Value overflow = s.logicalAnd(s.eq(x, smallest),
-                                  s.eq(y, s.integer(type, -1)));
+    Value overflow =
+        s.logicalAnd(s.eq(x, smallest), s.eq(y, s.integer(type, -1)));
     bad = s.logicalOr(bad, overflow);
   }
   return s.select(bad, one, y);
@@ -154,17 +154,15 @@ Value Scalars::max(Value x, Value y, bool isUnsigned) {
 Value Scalars::lt(Value x, Value y, bool isUnsigned) {
   if (isFloat(x))
     return createOrFold<arith::CmpFOp>(arith::CmpFPredicate::OLT, x, y);
-  return createOrFold<arith::CmpIOp>(isUnsigned ? arith::CmpIPredicate::ult
-                                                : arith::CmpIPredicate::slt,
-                                     x, y);
+  return createOrFold<arith::CmpIOp>(
+      isUnsigned ? arith::CmpIPredicate::ult : arith::CmpIPredicate::slt, x, y);
 }
 
 Value Scalars::le(Value x, Value y, bool isUnsigned) {
   if (isFloat(x))
     return createOrFold<arith::CmpFOp>(arith::CmpFPredicate::OLE, x, y);
-  return createOrFold<arith::CmpIOp>(isUnsigned ? arith::CmpIPredicate::ule
-                                                : arith::CmpIPredicate::sle,
-                                     x, y);
+  return createOrFold<arith::CmpIOp>(
+      isUnsigned ? arith::CmpIPredicate::ule : arith::CmpIPredicate::sle, x, y);
 }
 
 Value Scalars::eq(Value x, Value y) {
@@ -334,8 +332,7 @@ Value Scalars::toInteger(Value x, Type type, bool isUnsigned) {
   Value fits = logicalAnd(ge(x, like(x, -limit)), lt(x, like(x, limit)));
   Value safe = select(fits, x, like(x, 0.0));
   Value number = arith::FPToSIOp::create(*this, via, safe);
-  number = select(fits, number,
-                  integer(via, int64_t(1) << (wide ? 63 : 31)));
+  number = select(fits, number, integer(via, int64_t(1) << (wide ? 63 : 31)));
   if (width == 64 && isUnsigned) {
     // From 2^63 on.
     Value high = logicalAnd(ge(x, like(x, limit)), lt(x, like(x, 2 * limit)));
@@ -411,8 +408,8 @@ Value Scalars::loadSmallFloat(Value bits, FloatType type) {
   if (isa<Float8E8M0FNUType>(type)) {
     // 2^(bits - 127); 255 is NaN, 0 is the subnormal 2^-127.
     Value power = bitcast(shiftLeft(word, imm(23)), f32);
-    power = select(eq(word, imm(0)), constant(f32, std::ldexp(1.0, -127)),
-                   power);
+    power =
+        select(eq(word, imm(0)), constant(f32, std::ldexp(1.0, -127)), power);
     return select(eq(word, imm(255)),
                   constant(f32, std::numeric_limits<double>::quiet_NaN()),
                   power);
@@ -424,25 +421,24 @@ Value Scalars::loadSmallFloat(Value bits, FloatType type) {
   Value fraction =
       mul(toFloat(magnitude, f32),
           constant(f32, std::ldexp(1.0, 1 - format.bias - format.mantissa)));
-  Value normal = bitcast(
-      add(shiftLeft(magnitude, imm(23 - format.mantissa)),
-          imm(int64_t(127 - format.bias) << 23)),
-      f32);
-  Value value = select(lt(magnitude, imm(1 << format.mantissa)), fraction,
-                       normal);
+  Value normal = bitcast(add(shiftLeft(magnitude, imm(23 - format.mantissa)),
+                             imm(int64_t(127 - format.bias) << 23)),
+                         f32);
+  Value value =
+      select(lt(magnitude, imm(1 << format.mantissa)), fraction, normal);
   Value nan = constant(f32, std::numeric_limits<double>::quiet_NaN());
   if (format.infinity != format.nan)
-    value = select(eq(magnitude, imm(format.infinity)),
-                   constant(f32, std::numeric_limits<double>::infinity()),
-                   value);
+    value =
+        select(eq(magnitude, imm(format.infinity)),
+               constant(f32, std::numeric_limits<double>::infinity()), value);
   value = select(negative, neg(value), value);
   if (format.isUnsignedZero)
     return select(eq(word, imm(0x80)), nan, value);
   if (widthOf(type) == 8)
-    value = select(gt(magnitude, imm(format.infinity == format.nan
-                                         ? format.largest
-                                         : format.infinity)),
-                   nan, value);
+    value = select(
+        gt(magnitude, imm(format.infinity == format.nan ? format.largest
+                                                        : format.infinity)),
+        nan, value);
   return value;
 }
 
@@ -483,8 +479,8 @@ Value Scalars::storeSmallFloat(Value x, FloatType type, bool saturate) {
 
   bool clamps = saturate || widthOf(type) == 4;
   Value beyond = gt(result, imm(format.largest));
-  result = select(beyond, imm(clamps ? format.largest : format.infinity),
-                  result);
+  result =
+      select(beyond, imm(clamps ? format.largest : format.infinity), result);
   if (!clamps) {
     // An infinity stays one where the format has it.
     result = select(isInf(x), imm(format.infinity), result);
@@ -544,8 +540,8 @@ Value Scalars::cast(Value x, Type from, Type to, bool saturate) {
   }
   if (isa<FloatType>(to)) {
     Value number = toFloat(x, type, isUnsigned(from));
-    bool narrows = widthOf(to) < 32 && !(isa<FloatType>(from) &&
-                                         widthOf(from) < widthOf(to));
+    bool narrows = widthOf(to) < 32 &&
+                   !(isa<FloatType>(from) && widthOf(from) < widthOf(to));
     return narrows ? round(number, to) : number;
   }
   Value number = isFloat(x) ? toInteger(x, type, isUnsigned(to))

@@ -18,9 +18,7 @@ StageLowering::StageLowering(OpBuilder &builder, func::FuncOp source,
                              SymbolicShapes &shapes, ModuleOp kernels,
                              const CpuTarget &target)
     : t(builder, source.getLoc(), shapes.getContext(),
-        [this](unsigned id) {
-          return get(this->shapes.valueOfRead(id));
-        }),
+        [this](unsigned id) { return get(this->shapes.valueOfRead(id)); }),
       source(source), shapes(shapes), kernels(kernels), target(target) {}
 
 //===----------------------------------------------------------------------===//
@@ -84,9 +82,9 @@ Tensor StageLowering::callKernel(StringRef name, ValueRange inputs,
 /// The buffer type of a tensor; other types pass as they are.
 static Type bufferType(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
-  return tensor ? Type(MemRefType::get(tensor.getShape(),
-                                       tensor.getElementType()))
-                : type;
+  return tensor
+             ? Type(MemRefType::get(tensor.getShape(), tensor.getElementType()))
+             : type;
 }
 
 Value lathe::flattenBuffer(Scalars &s, Value buffer) {
@@ -95,8 +93,8 @@ Value lathe::flattenBuffer(Scalars &s, Value buffer) {
   if (type.getRank() == 0)
     buffer = memref::ExpandShapeOp::create(
         s, MemRefType::get(1, type.getElementType()), buffer,
-        ArrayRef<ReassociationIndices>{}, ArrayRef<OpFoldResult>{
-            s.getIndexAttr(1)});
+        ArrayRef<ReassociationIndices>{},
+        ArrayRef<OpFoldResult>{s.getIndexAttr(1)});
   if (type.getRank() > 1) {
     ReassociationIndices all =
         llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
@@ -158,9 +156,10 @@ Tensor StageLowering::loopKernel(StringRef family, ValueRange inputs,
   return t.wrap(result, element, SymbolicShape(shape));
 }
 
-Tensor StageLowering::updateKernel(
-    StringRef family, ValueRange inputs, const Tensor &start,
-    function_ref<void(Scalars &, ValueRange)> fn) {
+Tensor
+StageLowering::updateKernel(StringRef family, ValueRange inputs,
+                            const Tensor &start,
+                            function_ref<void(Scalars &, ValueRange)> fn) {
   Value result = callOwnKernel(family, inputs, t.valueOf(start),
                                /*updates=*/true,
                                [&](Scalars &s, Value, ValueRange arguments) {
@@ -210,8 +209,8 @@ LogicalResult StageLowering::lowerNode(OnnxOp op) {
   if (!needed)
     return success();
 
-  const NodeFn *fn = LoweringTable::get().lookup(
-      op.getDomainOrDefault(), op.getOpType(), op.getOpset());
+  const NodeFn *fn = LoweringTable::get().lookup(op.getDomainOrDefault(),
+                                                 op.getOpType(), op.getOpset());
   if (!fn)
     return node.refuse("there is no lowering for this operator");
   for (unsigned i = 0; i < node.numInputs(); ++i)

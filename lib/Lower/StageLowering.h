@@ -74,8 +74,8 @@ public:
 
   /// Builds the body of a kernel: its context, then its arguments; tensors
   /// among them are buffers.
-  using KernelFn = llvm::function_ref<void(Scalars &, mlir::Value ctx,
-                                           mlir::ValueRange)>;
+  using KernelFn =
+      llvm::function_ref<void(Scalars &, mlir::Value ctx, mlir::ValueRange)>;
   /// Calls a kernel of its own that `fn` builds, with the arguments `inputs`
   /// and then `outputs`; gives what stands for the outputs afterwards. With
   /// `updates` the kernel changes elements of the outputs and keeps others.
@@ -130,9 +130,9 @@ private:
                                           mlir::Value source, FormAttr map,
                                           llvm::ArrayRef<Poly> extents);
   mlir::LogicalResult appendRows(mlir::Operation *op, mlir::Value source,
-                                 FormAttr map, mlir::Value cache,
-                                 int64_t heads, int64_t columns, Poly past,
-                                 Poly batch, Poly rows);
+                                 FormAttr map, mlir::Value cache, int64_t heads,
+                                 int64_t columns, Poly past, Poly batch,
+                                 Poly rows);
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult lowerNode(OnnxOp op);
   mlir::LogicalResult lowerTyped(mlir::Operation *op);

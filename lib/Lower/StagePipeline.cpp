@@ -80,9 +80,8 @@ static LogicalResult passBuffers(func::FuncOp stage) {
         builder.getNamedAttr(kArgAttr, builder.getI64IntegerAttr(numbered++))};
     if (Attribute dims = stage.getResultAttr(n, LatheDialect::kDimsAttr))
       attrs.push_back(builder.getNamedAttr(LatheDialect::kDimsAttr, dims));
-    if (failed(stage.insertArgument(number, type,
-                                    builder.getDictionaryAttr(attrs),
-                                    end->getLoc())))
+    if (failed(stage.insertArgument(
+            number, type, builder.getDictionaryAttr(attrs), end->getLoc())))
       return failure();
     bufferization::MaterializeInDestinationOp::create(
         builder, end->getLoc(), /*result=*/Type(), result,
@@ -134,7 +133,8 @@ static SmallVector<StringRef> dimNames(func::FuncOp stage) {
 
 /// Text of extent `dim` of argument `number`; empty when it has none.
 static StringRef extentText(func::FuncOp stage, unsigned number, int64_t dim) {
-  auto dims = stage.getArgAttrOfType<ArrayAttr>(number, LatheDialect::kDimsAttr);
+  auto dims =
+      stage.getArgAttrOfType<ArrayAttr>(number, LatheDialect::kDimsAttr);
   if (!dims || dim >= static_cast<int64_t>(dims.size()))
     return "";
   return cast<StringAttr>(dims[dim]).getValue();
@@ -218,12 +218,12 @@ FailureOr<Value> AbiBuilder::buffer(unsigned number, MemRefType type,
     if (!type.isDynamicDim(dim))
       size = arith::ConstantIndexOp::create(builder, loc, type.getDimSize(dim));
     else
-      size = emitExtent(builder, loc, extentText(body, number, dim), names,
-                        dims);
+      size =
+          emitExtent(builder, loc, extentText(body, number, dim), names, dims);
     if (!size)
       return body.emitError("argument ")
-             << number << " has the extent '"
-             << extentText(body, number, dim) << "', which no dim gives";
+             << number << " has the extent '" << extentText(body, number, dim)
+             << "', which no dim gives";
     sizes.push_back(size);
   }
   Value stride = arith::ConstantIndexOp::create(builder, loc, 1);
@@ -242,14 +242,14 @@ FailureOr<Value> AbiBuilder::buffer(unsigned number, MemRefType type,
       LLVM::LLVMStructType::getLiteral(builder.getContext(), fields);
   Value descriptor = LLVM::PoisonOp::create(builder, loc, structType);
   auto insert = [&](Value value, ArrayRef<int64_t> position) {
-    descriptor = LLVM::InsertValueOp::create(builder, loc, descriptor, value,
-                                             position);
+    descriptor =
+        LLVM::InsertValueOp::create(builder, loc, descriptor, value, position);
   };
   insert(base, {0});
   insert(base, {1});
-  insert(LLVM::ConstantOp::create(builder, loc, i64,
-                                  builder.getI64IntegerAttr(0)),
-         {2});
+  insert(
+      LLVM::ConstantOp::create(builder, loc, i64, builder.getI64IntegerAttr(0)),
+      {2});
   for (int64_t dim = 0; dim < type.getRank(); ++dim) {
     insert(toInteger(sizes[dim]), {3, dim});
     insert(toInteger(strides[dim]), {4, dim});
@@ -269,8 +269,7 @@ void AbiBuilder::buildSize(func::FuncOp size) {
   SmallVector<Value> dims;
   for (unsigned n = 0; n < names.size(); ++n)
     dims.push_back(toIndex(loadInteger(function.getArgument(0), n)));
-  Value bytes =
-      func::CallOp::create(builder, loc, size, dims).getResult(0);
+  Value bytes = func::CallOp::create(builder, loc, size, dims).getResult(0);
   func::ReturnOp::create(builder, loc, toInteger(bytes));
 }
 
@@ -305,11 +304,11 @@ LogicalResult AbiBuilder::build(func::FuncOp size) {
     if (auto part = body.getArgAttrOfType<IntegerAttr>(n, kPartAttr))
       base = loadPointer(parts, part.getInt());
     else if (auto arg = body.getArgAttrOfType<IntegerAttr>(n, kArgAttr))
-      base = offsetPointer(arena, loadInteger(table, names.size() +
-                                                         arg.getInt()));
+      base =
+          offsetPointer(arena, loadInteger(table, names.size() + arg.getInt()));
     else // The scratch, behind all activations.
-      base = offsetPointer(arena,
-                           loadInteger(table, names.size() + activations));
+      base =
+          offsetPointer(arena, loadInteger(table, names.size() + activations));
     auto memref = cast<MemRefType>(type);
     if (body.getArgAttr(n, kPartAttr) || body.getArgAttr(n, kArgAttr)) {
       FailureOr<Value> value = buffer(n, memref, base, dims);
@@ -319,8 +318,7 @@ LogicalResult AbiBuilder::build(func::FuncOp size) {
       continue;
     }
     // Views of the scratch do not look at its size.
-    body.setArgAttr(n, LatheDialect::kDimsAttr,
-                    builder.getStrArrayAttr({"0"}));
+    body.setArgAttr(n, LatheDialect::kDimsAttr, builder.getStrArrayAttr({"0"}));
     FailureOr<Value> value = buffer(n, memref, base, dims);
     if (failed(value))
       return failure();
@@ -336,8 +334,8 @@ LogicalResult AbiBuilder::build(func::FuncOp size) {
 //===----------------------------------------------------------------------===//
 
 /// Runs passes on `module`.
-static LogicalResult
-runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> add) {
+static LogicalResult runPasses(ModuleOp module,
+                               llvm::function_ref<void(OpPassManager &)> add) {
   PassManager manager(module.getContext(), ModuleOp::getOperationName());
   add(manager);
   return manager.run(module);
@@ -380,12 +378,12 @@ static void expandShapesAsCasts(func::FuncOp function) {
         stride = builder.getIndexAttr(*known * *extent);
         continue;
       }
-      stride = arith::MulIOp::create(
-                   builder, op.getLoc(),
-                   getValueOrCreateConstantIndexOp(builder, op.getLoc(), stride),
-                   getValueOrCreateConstantIndexOp(builder, op.getLoc(),
-                                                   sizes[dim]))
-                   .getResult();
+      stride =
+          arith::MulIOp::create(
+              builder, op.getLoc(),
+              getValueOrCreateConstantIndexOp(builder, op.getLoc(), stride),
+              getValueOrCreateConstantIndexOp(builder, op.getLoc(), sizes[dim]))
+              .getResult();
     }
     auto cast = memref::ReinterpretCastOp::create(
         builder, op.getLoc(), op.getResultType(), op.getSrc(),
@@ -403,9 +401,9 @@ static void makeInternal(ModuleOp module, StringRef name) {
     function.setVisibility(exported ? SymbolTable::Visibility::Public
                                     : SymbolTable::Visibility::Private);
     if (!exported)
-      function->setAttr("llvm.linkage",
-                        LLVM::LinkageAttr::get(module.getContext(),
-                                               LLVM::Linkage::Internal));
+      function->setAttr(
+          "llvm.linkage",
+          LLVM::LinkageAttr::get(module.getContext(), LLVM::Linkage::Internal));
   }
 }
 
@@ -441,8 +439,8 @@ lathe::compileLoweredStage(func::FuncOp stage, const CpuTarget &target) {
   std::string sizeName = name + "_size";
   if (failed(planMemory(stage, stage.getArgument(scratch), sizeName, options)))
     return failure();
-  if (failed(AbiBuilder(stage, name).build(
-          module.lookupSymbol<func::FuncOp>(sizeName))))
+  if (failed(AbiBuilder(stage, name)
+                 .build(module.lookupSymbol<func::FuncOp>(sizeName))))
     return failure();
   makeInternal(module, name);
   for (auto function : module.getOps<func::FuncOp>())

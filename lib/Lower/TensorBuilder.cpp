@@ -43,9 +43,8 @@ Value TensorBuilder::dim(Poly p) {
     b.setInsertionPointAfter(dimAnchor);
   else
     b.setInsertionPointToStart(&b.getBlock()->getParent()->front());
-  IndexExprCodegen codegen(b, [&](StringRef name) {
-    return dims.lookup(name);
-  });
+  IndexExprCodegen codegen(b,
+                           [&](StringRef name) { return dims.lookup(name); });
   Value value = codegen.emitIndex(p);
   if (!value) {
     if (missing.empty())
@@ -86,9 +85,8 @@ SymbolicShape TensorBuilder::broadcast(ArrayRef<SymbolicShape> shapes) {
 RankedTensorType TensorBuilder::typeOf(ArrayRef<Poly> shape, Type element) {
   SmallVector<int64_t> extents;
   for (Poly p : shape)
-    extents.push_back(
-        p ? p.getConstantInt().value_or(ShapedType::kDynamic)
-          : ShapedType::kDynamic);
+    extents.push_back(p ? p.getConstantInt().value_or(ShapedType::kDynamic)
+                        : ShapedType::kDynamic);
   return RankedTensorType::get(extents, getStorageType(element));
 }
 
@@ -127,8 +125,8 @@ Tensor TensorBuilder::constant(DenseElementsAttr value) {
         return convert(number.bitcastToAPInt());
       });
     else
-      stored = value.mapValues(
-          storage, function_ref<APInt(const APInt &)>(convert));
+      stored =
+          value.mapValues(storage, function_ref<APInt(const APInt &)>(convert));
   }
   return wrap(arith::ConstantOp::create(b, stored), element, shape);
 }
@@ -261,8 +259,7 @@ Value TensorBuilder::emitForm(Scalars &s, IndexExpr form, Type element,
     return at.toIndex(scalar, isUnsigned(base.element));
   };
   Type compute = getComputeType(element);
-  Type realType =
-      isa<FloatType>(compute) ? compute : Type(s.getF32Type());
+  Type realType = isa<FloatType>(compute) ? compute : Type(s.getF32Type());
   IndexExprCodegen codegen(s, dimFn, coords, extents, readFn, realType);
 
   Value value;
@@ -298,8 +295,8 @@ AffineMap TensorBuilder::affineMap(ArrayRef<Poly> position, unsigned loops,
         if (atom.kind() != AtomKind::Coord || atom.index() >= loopOf.size())
           return {};
         int64_t loop = loopOf[atom.index()];
-        factor = loop < 0 ? b.getAffineConstantExpr(0)
-                          : b.getAffineDimExpr(loop);
+        factor =
+            loop < 0 ? b.getAffineConstantExpr(0) : b.getAffineDimExpr(loop);
       }
       expr = expr + factor * term.coef.asInteger();
     }
@@ -334,9 +331,9 @@ TensorBuilder::Access TensorBuilder::access(const Tensor &tensor,
     Atom movement = getMovement(tensor.form);
     if (movement) {
       Tensor base = readTensor(movement.index());
-      AffineMap map =
-          base.value ? affineMap(movement.operands(), loops.size(), fixed)
-                     : AffineMap();
+      AffineMap map = base.value
+                          ? affineMap(movement.operands(), loops.size(), fixed)
+                          : AffineMap();
       if (map)
         return {Access::Operand, base.value, map, base.element};
     }
@@ -368,8 +365,7 @@ Value TensorBuilder::broadcastCoord(Scalars &s, Poly extent, Poly loop,
   return s.select(s.eq(size, s.index(1)), s.index(0), coord);
 }
 
-Value TensorBuilder::load(Scalars &s, const Tensor &tensor,
-                          ValueRange coords) {
+Value TensorBuilder::load(Scalars &s, const Tensor &tensor, ValueRange coords) {
   if (tensor.value)
     return s.load(tensor::ExtractOp::create(s, tensor.value, coords),
                   tensor.element);
@@ -395,8 +391,8 @@ Tensor TensorBuilder::mapTo(ArrayRef<Poly> shape, ArrayRef<Tensor> inputs,
   SmallVector<Value> operands;
   SmallVector<AffineMap> maps;
   for (const Tensor &input : inputs) {
-    loops.push_back(llvm::to_vector(
-        llvm::seq<int64_t>(rank - input.rank(), rank)));
+    loops.push_back(
+        llvm::to_vector(llvm::seq<int64_t>(rank - input.rank(), rank)));
     accesses.push_back(access(input, shape, loops.back()));
     if (accesses.back().kind == Access::Operand) {
       operands.push_back(accesses.back().value);
@@ -423,12 +419,11 @@ Tensor TensorBuilder::mapTo(ArrayRef<Poly> shape, ArrayRef<Tensor> inputs,
     };
     SmallVector<Value> x;
     unsigned next = 0;
-    for (auto [input, how, loopOf] :
-         llvm::zip_equal(inputs, accesses, loops)) {
+    for (auto [input, how, loopOf] : llvm::zip_equal(inputs, accesses, loops)) {
       switch (how.kind) {
       case Access::Operand:
-        x.push_back(s.cast(s.load(arguments[next++], how.element),
-                           how.element, input.element));
+        x.push_back(s.cast(s.load(arguments[next++], how.element), how.element,
+                           input.element));
         break;
       case Access::Splat:
         x.push_back(s.constant(getComputeType(input.element), how.number));
@@ -456,10 +451,9 @@ Tensor TensorBuilder::mapTo(ArrayRef<Poly> shape, ArrayRef<Tensor> inputs,
 Tensor TensorBuilder::convert(const Tensor &input, Type element) {
   if (input.element == element)
     return input;
-  return mapTo(input.shape, input, element,
-               [&](Scalars &s, ArrayRef<Value> x) {
-                 return s.cast(x[0], input.element, element);
-               });
+  return mapTo(input.shape, input, element, [&](Scalars &s, ArrayRef<Value> x) {
+    return s.cast(x[0], input.element, element);
+  });
 }
 
 Tensor TensorBuilder::generate(ArrayRef<Poly> shape, Type element,
@@ -478,9 +472,9 @@ Tensor TensorBuilder::generate(ArrayRef<Poly> shape, Type element,
                            : Value(linalg::IndexOp::create(s, k)));
     linalg::YieldOp::create(s, s.store(fn(s, coords), element));
   };
-  auto op = linalg::GenericOp::create(b, TypeRange{init.getType()},
-                                      ValueRange{}, ValueRange{init}, identity,
-                                      iterators, body);
+  auto op =
+      linalg::GenericOp::create(b, TypeRange{init.getType()}, ValueRange{},
+                                ValueRange{init}, identity, iterators, body);
   return wrap(op.getResult(0), element, SymbolicShape(shape));
 }
 
@@ -512,10 +506,10 @@ Value TensorBuilder::checkedIndex(Scalars &s, Value index, Value extent) {
   return s.select(bad, s.max(s.min(wrapped, last), zero), wrapped);
 }
 
-Tensor TensorBuilder::reduce(
-    const Tensor &input, ArrayRef<int64_t> axes, Type accumulator,
-    Attribute init, MapFn pre,
-    function_ref<Value(Scalars &, Value, Value)> combine) {
+Tensor
+TensorBuilder::reduce(const Tensor &input, ArrayRef<int64_t> axes,
+                      Type accumulator, Attribute init, MapFn pre,
+                      function_ref<Value(Scalars &, Value, Value)> combine) {
   unsigned rank = input.rank();
   SmallVector<utils::IteratorType> iterators(rank,
                                              utils::IteratorType::parallel);
@@ -530,16 +524,15 @@ Tensor TensorBuilder::reduce(
     kept.push_back(b.getAffineDimExpr(k));
   }
 
-  SmallVector<int64_t> identity =
-      llvm::to_vector(llvm::seq<int64_t>(0, rank));
+  SmallVector<int64_t> identity = llvm::to_vector(llvm::seq<int64_t>(0, rank));
   Access how = access(input, input.shape, identity);
   if (how.kind != Access::Operand)
     how = {Access::Operand, valueOf(input), b.getMultiDimIdentityMap(rank),
            input.element};
 
   Scalars s(b.getLoc(), b);
-  Value start = s.store(
-      arith::ConstantOp::create(b, cast<TypedAttr>(init)), accumulator);
+  Value start =
+      s.store(arith::ConstantOp::create(b, cast<TypedAttr>(init)), accumulator);
   Value filled =
       linalg::FillOp::create(b, start, empty(shape, accumulator)).getResult(0);
   SmallVector<AffineMap> maps = {how.map,
@@ -559,9 +552,8 @@ Tensor TensorBuilder::reduce(
     linalg::YieldOp::create(inner, inner.store(sum, accumulator));
   };
   auto op = linalg::GenericOp::create(b, TypeRange{filled.getType()},
-                                      ValueRange{how.value},
-                                      ValueRange{filled}, maps, iterators,
-                                      body);
+                                      ValueRange{how.value}, ValueRange{filled},
+                                      maps, iterators, body);
   return wrap(op.getResult(0), accumulator, shape);
 }
 
@@ -581,8 +573,8 @@ Tensor TensorBuilder::einsum(ArrayRef<Tensor> inputs,
   for (auto [input, list] : llvm::zip_equal(inputs, labels))
     for (auto [extent, label] : llvm::zip_equal(input.shape, list)) {
       Poly &merged = extents[loopOf(label)];
-      if (merged.isConstant(1) || (extent.isConstant() &&
-                                   !extent.isConstant(1)))
+      if (merged.isConstant(1) ||
+          (extent.isConstant() && !extent.isConstant(1)))
         merged = extent;
     }
 
@@ -617,13 +609,12 @@ Tensor TensorBuilder::einsum(ArrayRef<Tensor> inputs,
 
   SymbolicShape shape(ArrayRef<Poly>(extents).take_front(result.size()));
   Tensor init = splat(shape, accumulator, 0);
-  maps.push_back(AffineMap::getMultiDimIdentityMap(extents.size(),
-                                                   b.getContext())
-                     .getMajorSubMap(result.size()));
+  maps.push_back(
+      AffineMap::getMultiDimIdentityMap(extents.size(), b.getContext())
+          .getMajorSubMap(result.size()));
   SmallVector<utils::IteratorType> iterators(extents.size(),
                                              utils::IteratorType::reduction);
-  std::fill_n(iterators.begin(), result.size(),
-              utils::IteratorType::parallel);
+  std::fill_n(iterators.begin(), result.size(), utils::IteratorType::parallel);
   auto body = [&](OpBuilder &nested, Location loc, ValueRange arguments) {
     Scalars s(loc, nested);
     Value product;
@@ -634,14 +625,13 @@ Tensor TensorBuilder::einsum(ArrayRef<Tensor> inputs,
     Value sum = s.add(s.load(arguments.back(), accumulator), product);
     linalg::YieldOp::create(s, s.store(sum, accumulator));
   };
-  auto op = linalg::GenericOp::create(
-      b, TypeRange{init.value.getType()}, operands, ValueRange{init.value},
-      maps, iterators, body);
+  auto op =
+      linalg::GenericOp::create(b, TypeRange{init.value.getType()}, operands,
+                                ValueRange{init.value}, maps, iterators, body);
   return wrap(op.getResult(0), accumulator, shape);
 }
 
-Tensor TensorBuilder::expandAxes(const Tensor &input,
-                                 ArrayRef<int64_t> axes) {
+Tensor TensorBuilder::expandAxes(const Tensor &input, ArrayRef<int64_t> axes) {
   SymbolicShape shape = input.shape;
   for (int64_t axis : axes)
     shape.insert(shape.begin() + axis, terms.one());

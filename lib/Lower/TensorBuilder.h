@@ -39,8 +39,8 @@ struct Tensor {
 };
 
 /// Computes an element of the result from elements of the operands.
-using MapFn = llvm::function_ref<mlir::Value(Scalars &,
-                                             llvm::ArrayRef<mlir::Value>)>;
+using MapFn =
+    llvm::function_ref<mlir::Value(Scalars &, llvm::ArrayRef<mlir::Value>)>;
 /// Computes an element of the result at coordinates.
 using GenerateFn = llvm::function_ref<mlir::Value(Scalars &, mlir::ValueRange)>;
 

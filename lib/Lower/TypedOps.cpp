@@ -95,8 +95,7 @@ Tensor StageLowering::linear(const Tensor &x, Value panels, int64_t inputs,
   std::string name = getKernel(key, [&](ModuleOp module, StringRef name) {
     return emitLinearKernel(module, name, spec, target);
   });
-  Tensor flatResult =
-      callKernel(name, operands, {rows, t.poly(outputs)}, f32);
+  Tensor flatResult = callKernel(name, operands, {rows, t.poly(outputs)}, f32);
   return t.convert(t.reshape(flatResult, shape), x.element);
 }
 
@@ -126,8 +125,8 @@ Tensor StageLowering::activation(ActivationKind kind, const Tensor &x) {
                    s.add(s.erf(s.mul(v, c(0.70710678118654752))), c(1.0)));
     case ActivationKind::GeluTanh: {
       Value cube = s.mul(s.mul(v, v), v);
-      Value inner = s.mul(s.add(v, s.mul(cube, c(0.044715))),
-                          c(0.79788456080286536));
+      Value inner =
+          s.mul(s.add(v, s.mul(cube, c(0.044715))), c(0.79788456080286536));
       return s.mul(s.mul(v, c(0.5)), s.add(s.tanh(inner), c(1.0)));
     }
     case ActivationKind::Silu:
@@ -178,9 +177,9 @@ static Tensor shifted(TensorBuilder &t, const Tensor &x, int64_t axis,
 
 static Tensor sumAlong(TensorBuilder &t, const Tensor &x, int64_t axis,
                        MapFn pre) {
-  Tensor sum = t.reduce(
-      x, axis, x.element, FloatAttr::get(x.element, 0.0), pre,
-      [](Scalars &s, Value a, Value b) { return s.add(a, b); });
+  Tensor sum =
+      t.reduce(x, axis, x.element, FloatAttr::get(x.element, 0.0), pre,
+               [](Scalars &s, Value a, Value b) { return s.add(a, b); });
   return t.expandAxes(sum, axis);
 }
 
@@ -189,26 +188,23 @@ Tensor StageLowering::softmax(const Tensor &x, int64_t axis) {
   if (usesKernels() && compute.isF32() && axis == x.rank() - 1) {
     int64_t columns =
         x.shape.back().getConstantInt().value_or(ShapedType::kDynamic);
-    std::string name = getKernel(
-        "softmax " + std::to_string(columns),
-        [&](ModuleOp module, StringRef name) {
-          return success(
-              bool(emitSoftmaxKernel(module, name, columns, target)));
-        });
+    std::string name =
+        getKernel("softmax " + std::to_string(columns),
+                  [&](ModuleOp module, StringRef name) {
+                    return success(
+                        bool(emitSoftmaxKernel(module, name, columns, target)));
+                  });
     Tensor rows = t.flatten(t.convert(x, compute), axis);
     Tensor result = callKernel(name, t.valueOf(rows), rows.shape, compute);
     return t.convert(t.reshape(result, x.shape), x.element);
   }
-  Tensor power = t.map(shifted(t, x, axis, compute), compute,
-                       [](Scalars &s, ArrayRef<Value> v) {
-                         return s.exp(v[0]);
-                       });
-  Tensor sum = sumAlong(t, power, axis, [](Scalars &, ArrayRef<Value> v) {
-    return v[0];
-  });
-  return t.map({power, sum}, x.element, [](Scalars &s, ArrayRef<Value> v) {
-    return s.div(v[0], v[1]);
-  });
+  Tensor power =
+      t.map(shifted(t, x, axis, compute), compute,
+            [](Scalars &s, ArrayRef<Value> v) { return s.exp(v[0]); });
+  Tensor sum = sumAlong(t, power, axis,
+                        [](Scalars &, ArrayRef<Value> v) { return v[0]; });
+  return t.map({power, sum}, x.element,
+               [](Scalars &s, ArrayRef<Value> v) { return s.div(v[0], v[1]); });
 }
 
 Tensor StageLowering::logSoftmax(const Tensor &x, int64_t axis) {
@@ -267,10 +263,9 @@ Tensor StageLowering::layerNorm(const Tensor &x, Value gamma, Value beta,
   }
   Tensor centred = t.convert(x, compute);
   if (!isRms)
-    centred = t.map({centred, mean(centred, axis)}, compute,
-                    [](Scalars &s, ArrayRef<Value> v) {
-                      return s.sub(v[0], v[1]);
-                    });
+    centred =
+        t.map({centred, mean(centred, axis)}, compute,
+              [](Scalars &s, ArrayRef<Value> v) { return s.sub(v[0], v[1]); });
   Tensor squares = t.map(centred, compute, [](Scalars &s, ArrayRef<Value> v) {
     return s.mul(v[0], v[0]);
   });
@@ -291,8 +286,8 @@ Tensor StageLowering::layerNorm(const Tensor &x, Value gamma, Value beta,
 LogicalResult StageLowering::lowerNorm(NormOp op) {
   Value gamma = op.getGamma() ? getPart(op.getGamma()) : Value();
   Value beta = op.getBeta() ? getPart(op.getBeta()) : Value();
-  bind(op.getResult(), layerNorm(get(op.getX()), gamma, beta,
-                                 op.getEpsilon().convertToDouble(),
-                                 op.getKind() == NormKind::Rms));
+  bind(op.getResult(),
+       layerNorm(get(op.getX()), gamma, beta, op.getEpsilon().convertToDouble(),
+                 op.getKind() == NormKind::Rms));
   return success();
 }

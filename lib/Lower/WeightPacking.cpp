@@ -78,9 +78,8 @@ static void packTransposedPanels(const float *values, int64_t rows,
 
 /// The payload as floats without a copy, when it is stored as f32 and its
 /// place in the file is aligned.
-static llvm::Expected<const float *> floatsInPlace(PayloadStore &store,
-                                                   const PartSource &source,
-                                                   DenseAttr dense) {
+static llvm::Expected<const float *>
+floatsInPlace(PayloadStore &store, const PartSource &source, DenseAttr dense) {
   if (!dense || !dense.getElementType().isF32())
     return nullptr;
   auto bytes = store.read(source.weightParts.getAs<PayloadAttr>("data"));

@@ -107,8 +107,7 @@ static Poly readAsWritten(const SymbolicShapes &shapes, Value tensor,
   ArrayRef<Poly> shape = *shapes.shapeOf(tensor);
   IndexExprContext &context = shapes.getContext();
   SmallVector<Poly, 4> position;
-  for (auto [extent, coord] :
-       llvm::zip(shape, index.take_back(shape.size())))
+  for (auto [extent, coord] : llvm::zip(shape, index.take_back(shape.size())))
     position.push_back(extent.isConstant(1) ? context.zero() : coord);
   return context.read(shapes.readIdOf(tensor), position);
 }
@@ -125,7 +124,8 @@ bool Matcher::addBias(AttentionMatch &match, Value tensor, ArrayRef<Poly> index,
     if (value.asDouble() * factor > kMaskedOut)
       return false;
   maskValues.append(split.maskValues.begin(), split.maskValues.end());
-  Poly bias = split.isDense() ? readAsWritten(shapes, tensor, index) : split.bias;
+  Poly bias =
+      split.isDense() ? readAsWritten(shapes, tensor, index) : split.bias;
   if (!split.isDense())
     match.keep = context.conj(match.keep, split.keep);
   match.bias = match.bias + context.scale(bias, Number::fromDouble(factor));
@@ -261,10 +261,9 @@ bool SoftmaxMatcher::setUp() {
 }
 
 std::optional<Value> SoftmaxMatcher::stepScale(OnnxOp op) {
-  unsigned side = isActivation(op.getInputs()[0]) &&
-                          reachesScores(op.getInputs()[0])
-                      ? 0
-                      : 1;
+  unsigned side =
+      isActivation(op.getInputs()[0]) && reachesScores(op.getInputs()[0]) ? 0
+                                                                          : 1;
   Value score = op.getInputs()[side], factor = op.getInputs()[1 - side];
   bool isDiv = op.is("Div");
   if (isDiv && side != 0)
@@ -285,8 +284,8 @@ std::optional<Value> SoftmaxMatcher::stepScale(OnnxOp op) {
 }
 
 std::optional<Value> SoftmaxMatcher::stepAdd(OnnxOp op) {
-  bool isLeft = isActivation(op.getInputs()[0]) &&
-                reachesScores(op.getInputs()[0]);
+  bool isLeft =
+      isActivation(op.getInputs()[0]) && reachesScores(op.getInputs()[0]);
   if (op.is("Sub") && !isLeft)
     return failAt(op, "the scores are subtracted");
   Value score = op.getInputs()[isLeft ? 0 : 1];
@@ -334,8 +333,8 @@ std::optional<Value> SoftmaxMatcher::stepClamp(OnnxOp op) {
   if (!isClip && !reachesScores(score))
     score = op.getInputs()[1];
   Value bound = isClip ? op.getOptionalInput(1) : getOther(op, score);
-  bool isTwoSided = isClip ? bool(op.getOptionalInput(2))
-                           : op.getInputs().size() != 2;
+  bool isTwoSided =
+      isClip ? bool(op.getOptionalInput(2)) : op.getInputs().size() != 2;
   std::optional<Number> number =
       bound ? shapes.uniformConstant(bound) : std::nullopt;
   if (!number || number->asDouble() > kMaskedOut || isTwoSided)
@@ -440,9 +439,8 @@ bool SoftmaxMatcher::readScores(const Product &product) {
   }
   match.headDim = *dim;
   ArrayRef<Poly> leading = ArrayRef<Poly>(view).drop_back(2);
-  if (llvm::any_of(leading, [](Poly p) {
-        return p.usesCoord(2) || p.usesCoord(3);
-      })) {
+  if (llvm::any_of(leading,
+                   [](Poly p) { return p.usesCoord(2) || p.usesCoord(3); })) {
     failAt(scores, "rows are mixed with heads");
     return false;
   }
@@ -498,8 +496,8 @@ bool SoftmaxMatcher::walkDown() {
       continue;
     }
     if (readers.size() != 1) {
-      failAt(match.anchor, "the probabilities have " + Twine(readers.size()) +
-                               " users");
+      failAt(match.anchor,
+             "the probabilities have " + Twine(readers.size()) + " users");
       return false;
     }
     auto op = dyn_cast<OnnxOp>(readers.front());
@@ -525,7 +523,8 @@ bool SoftmaxMatcher::walkDown() {
 
 bool SoftmaxMatcher::readValues(OnnxOp op, Value probabilities) {
   Product product = *getProduct(op);
-  std::optional<ArrayRef<Poly>> own = shapes.shapeOf(match.anchor.getInputs()[0]);
+  std::optional<ArrayRef<Poly>> own =
+      shapes.shapeOf(match.anchor.getInputs()[0]);
   std::optional<ArrayRef<Poly>> p = shapes.shapeOf(probabilities);
   std::optional<ArrayRef<Poly>> v = shapes.shapeOf(product.b);
   std::optional<ArrayRef<Poly>> out = shapes.shapeOf(op.getOutputs()[0]);
@@ -549,10 +548,8 @@ bool SoftmaxMatcher::readValues(OnnxOp op, Value probabilities) {
                               match.keys, context.constant(*dim)};
   Poly batch = split.batchIndex, head = split.headIndex;
   if (ArrayRef<Poly>(*p) != ArrayRef<Poly>(*own)) {
-    std::optional<SmallVector<Poly>> inOwn =
-        reshapeIndexMap(context, *p, *own);
-    std::optional<SmallVector<Poly>> inNew =
-        reshapeIndexMap(context, *own, *p);
+    std::optional<SmallVector<Poly>> inOwn = reshapeIndexMap(context, *p, *own);
+    std::optional<SmallVector<Poly>> inNew = reshapeIndexMap(context, *own, *p);
     if (!inOwn || !inNew)
       return failHere("the probabilities are reshaped across dims");
     // Rows and keys must stay what they are.
@@ -586,7 +583,8 @@ bool SoftmaxMatcher::readValues(OnnxOp op, Value probabilities) {
 
   match.result = op.getOutputs()[0];
   unsigned rank = out->size();
-  Poly row = match.rows.isConstant(1) ? context.zero() : context.coord(rank - 2);
+  Poly row =
+      match.rows.isConstant(1) ? context.zero() : context.coord(rank - 2);
   Poly column = *dim == 1 ? context.zero() : context.coord(rank - 1);
   match.resultIndex = {batch, row, head * *dim + column};
   return true;
@@ -640,9 +638,8 @@ private:
 } // namespace
 
 bool lathe::isAttentionNode(OnnxOp op) {
-  return op.is("Attention") ||
-         (op.getDomainOrDefault() == "com.microsoft" &&
-          op.getOpType() == "MultiHeadAttention");
+  return op.is("Attention") || (op.getDomainOrDefault() == "com.microsoft" &&
+                                op.getOpType() == "MultiHeadAttention");
 }
 
 /// Heads side by side in the columns, or as a dim of their own. `size` gets the
@@ -679,9 +676,9 @@ Poly NodeMatcher::withPast(Value pastValue, Poly current, int64_t size) {
   Poly group = context.constant(match.heads / keyHeads);
   SmallVector<Poly, 4> bounds{match.batch, context.constant(match.heads),
                               match.keys, context.constant(size)};
-  SmallVector<Poly, 4> pastIndex{
-      context.coord(0), context.fdiv(context.coord(1), group, bounds),
-      context.coord(2), context.coord(3)};
+  SmallVector<Poly, 4> pastIndex{context.coord(0),
+                                 context.fdiv(context.coord(1), group, bounds),
+                                 context.coord(2), context.coord(3)};
   Poly old = shapes.formAt(pastValue, pastIndex, bounds).poly();
   SmallVector<Poly, 4> shifted{context.coord(0), context.coord(1),
                                context.coord(2) - past, context.coord(3)};
@@ -730,14 +727,14 @@ bool NodeMatcher::readOperands() {
   SmallVector<Poly, 4> bounds{match.batch, context.constant(match.heads)};
   Poly kvHead = context.fdiv(context.coord(1),
                              context.constant(match.heads / keyHeads), bounds);
-  match.q = readHeads(q, match.heads, match.rows, context.coord(1),
-                      match.headDim);
+  match.q =
+      readHeads(q, match.heads, match.rows, context.coord(1), match.headDim);
   int64_t keySize = 0;
   match.k = withPast(pastKey, readHeads(k, keyHeads, newKeys, kvHead, keySize),
                      keySize);
-  match.v = withPast(
-      pastValue, readHeads(v, keyHeads, newKeys, kvHead, match.valueDim),
-      match.valueDim);
+  match.v = withPast(pastValue,
+                     readHeads(v, keyHeads, newKeys, kvHead, match.valueDim),
+                     match.valueDim);
   return match.q && match.k && match.v && keySize == match.headDim;
 }
 
@@ -782,9 +779,9 @@ bool NodeMatcher::readMask() {
         match.keep, context.lt(context.coord(3), form.poly(), bounds));
   }
   if (op.getInt(isMicrosoft ? "unidirectional" : "is_causal", 0))
-    match.keep = context.conj(
-        match.keep,
-        context.le(context.coord(3), context.coord(2) + past, bounds));
+    match.keep =
+        context.conj(match.keep, context.le(context.coord(3),
+                                            context.coord(2) + past, bounds));
   match.fullyMasked = maskedRows(maskValues, /*hasNaNGuard=*/true);
   if (match.fullyMasked == MaskedRows::Soft)
     match.maskValue =

@@ -166,9 +166,7 @@ bool lathe::isConstant(Value value) {
   return true;
 }
 
-bool FloatConstant::isUniform() const {
-  return llvm::all_equal(values);
-}
+bool FloatConstant::isUniform() const { return llvm::all_equal(values); }
 
 /// Elements of a float, integer or boolean attribute as floats.
 static std::optional<std::vector<float>> toFloats(DenseElementsAttr attr) {
@@ -217,11 +215,11 @@ static std::optional<FloatConstant> readConstant(Operation *op, int64_t limit) {
     return std::nullopt;
   Builder builder(op->getContext());
   result.values.resize(type.getNumElements());
-  llvm::Error error = encoding.decode(
-      getPayloads(op), type.getShape(),
-      builder.getDictionaryAttr(
-          builder.getNamedAttr("data", cast<ConstantOp>(op).getValue())),
-      result.values);
+  llvm::Error error =
+      encoding.decode(getPayloads(op), type.getShape(),
+                      builder.getDictionaryAttr(builder.getNamedAttr(
+                          "data", cast<ConstantOp>(op).getValue())),
+                      result.values);
   if (!error)
     return result;
   // A payload that cannot be read is reported by whoever needs it; here it is
@@ -259,8 +257,8 @@ static UnaryFn getUnary(OnnxOp op) {
 }
 
 /// `a op b` where one is a single element or the shapes are equal.
-static std::optional<FloatConstant>
-applyBinary(BinaryFn fn, FloatConstant a, FloatConstant b) {
+static std::optional<FloatConstant> applyBinary(BinaryFn fn, FloatConstant a,
+                                                FloatConstant b) {
   if (a.values.size() == 1 && b.values.size() >= 1) {
     SmallVector<int64_t> shape =
         a.shape.size() > b.shape.size() ? a.shape : b.shape;
@@ -343,8 +341,9 @@ static std::optional<FloatConstant> evaluate(Value value, int64_t limit,
         attr ? toFloats(attr) : std::vector<float>{0.0f};
     if (!fill || fill->size() != 1)
       return std::nullopt;
-    return FloatConstant{SmallVector<int64_t>(type.getShape()),
-                         std::vector<float>(type.getNumElements(), fill->at(0))};
+    return FloatConstant{
+        SmallVector<int64_t>(type.getShape()),
+        std::vector<float>(type.getNumElements(), fill->at(0))};
   }
   return std::nullopt;
 }
@@ -398,9 +397,9 @@ Raiser::Raiser(Operation *root) : builder(root->getContext()), opset(17) {
   auto module = dyn_cast<ModuleOp>(root);
   if (!module)
     module = root->getParentOfType<ModuleOp>();
-  if (auto attr = module ? module->getAttrOfType<IntegerAttr>(
-                               LatheDialect::kOpsetAttr)
-                         : IntegerAttr())
+  if (auto attr =
+          module ? module->getAttrOfType<IntegerAttr>(LatheDialect::kOpsetAttr)
+                 : IntegerAttr())
     opset = attr.getInt();
 }
 
@@ -412,8 +411,8 @@ void Raiser::replaceUses(Value old, Value value) {
     auto isTerminator = [](OpOperand &use) {
       return use.getOwner()->hasTrait<OpTrait::IsTerminator>();
     };
-    old.replaceUsesWithIf(
-        value, [&](OpOperand &use) { return !isTerminator(use); });
+    old.replaceUsesWithIf(value,
+                          [&](OpOperand &use) { return !isTerminator(use); });
     if (!old.use_empty()) {
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointAfterValue(value);

@@ -68,8 +68,8 @@ std::optional<int64_t> normalizeAxis(int64_t axis, int64_t rank);
 /// The axes of a reduction, squeeze or the like, counted from the front: the
 /// attribute `axes` or the operand `input`. Nothing: they are not given or not
 /// constant.
-std::optional<llvm::SmallVector<int64_t>>
-getAxes(OnnxOp op, unsigned input, int64_t rank);
+std::optional<llvm::SmallVector<int64_t>> getAxes(OnnxOp op, unsigned input,
+                                                  int64_t rank);
 
 //===----------------------------------------------------------------------===//
 // Constants

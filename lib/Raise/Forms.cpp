@@ -80,8 +80,7 @@ Value FormBuilder::get(Location loc, StringRef text, ValueRange operands,
         llvm::equal(op.getInputs(), operands))
       return op;
   setInsertionPointAfterAll(builder, block, operands);
-  auto op =
-      IndexExprOp::create(builder, loc, type, form, operands, shapeAttr);
+  auto op = IndexExprOp::create(builder, loc, type, form, operands, shapeAttr);
   made[form].push_back(op);
   return op;
 }

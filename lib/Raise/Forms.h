@@ -58,8 +58,8 @@ mlir::RankedTensorType getTensorType(llvm::ArrayRef<Poly> shape,
 class FormBuilder {
 public:
   FormBuilder(mlir::Block &block, const SymbolicShapes &shapes)
-      : block(block), shapes(shapes), builder(block.getParentOp()->getContext()) {
-  }
+      : block(block), shapes(shapes),
+        builder(block.getParentOp()->getContext()) {}
 
   /// The tensor with this form.
   mlir::Value get(mlir::Location loc, IndexExpr form,

@@ -81,8 +81,7 @@ std::optional<Rows> RowHoister::findRows(Value value) {
   Value base = shapes.valueOfRead(branches->front().id);
   std::optional<ArrayRef<Poly>> baseShape = shapes.shapeOf(base);
   if (base == value || isConstant(base) || !baseShape ||
-      getElement(base) != getElement(value) ||
-      !isRegrouped(*baseShape, *shape))
+      getElement(base) != getElement(value) || !isRegrouped(*baseShape, *shape))
     return std::nullopt;
   std::optional<SmallVector<Poly>> map =
       reshapeIndexMap(context, *baseShape, *shape);
@@ -115,7 +114,8 @@ void RowHoister::hoist(Operation *op, const Rows &rows,
                   : getTensorType(newShape, getElement(old));
   copy->getResult(0).setType(type);
   Value view = forms.getView(
-      op->getLoc(), {copy->getResult(0), SmallVector<Poly, 4>(ArrayRef<Poly>(*map))}, shape);
+      op->getLoc(),
+      {copy->getResult(0), SmallVector<Poly, 4>(ArrayRef<Poly>(*map))}, shape);
   hoisted[old] = {copy->getResult(0), newShape};
   raiser.replaceUses(old, view);
   // Later operands are looked up by what they were.
@@ -155,7 +155,8 @@ void RowHoister::visit(Operation *op) {
       visitPointwise(carrier);
     return;
   }
-  if (!isa<LinearOp, NormOp, ActivationOp>(op) || !shapes.shapeOf(op->getResult(0)))
+  if (!isa<LinearOp, NormOp, ActivationOp>(op) ||
+      !shapes.shapeOf(op->getResult(0)))
     return;
   if (auto linear = dyn_cast<LinearOp>(op))
     if (!linear.getEpilogueArgs().empty())

@@ -160,9 +160,9 @@ Value Materializer::fold(Location loc, IndexExpr form, ArrayRef<Poly> shape,
       std::optional<Number> value = evaluate(form.poly());
       if (!value || (!isa<FloatType>(element) && !value->isInteger()))
         return {};
-      elements.push_back(makeElement(
-          element, value->asDouble(),
-          value->isInteger() ? value->asInteger() : 0));
+      elements.push_back(
+          makeElement(element, value->asDouble(),
+                      value->isInteger() ? value->asInteger() : 0));
     }
     for (unsigned k = coords.size(); k-- > 0;) {
       if (++coords[k] < type.getDimSize(k))
@@ -247,8 +247,7 @@ Value Materializer::make(Value value) {
   raiser->setInsertionPointAfterValue(result);
   auto to = raiser->getNamedAttr(
       "to", raiser->getI64IntegerAttr(getOnnxElementType(element)));
-  return raiser
-      .carrier(loc, "Cast", getTensorType(shape, element), result, to)
+  return raiser.carrier(loc, "Cast", getTensorType(shape, element), result, to)
       .getOutputs()[0];
 }
 

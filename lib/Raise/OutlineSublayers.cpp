@@ -98,7 +98,9 @@ private:
 static SmallVector<Value> getReads(Operation *op) {
   SmallVector<Value> reads(op->getOperands());
   if (isa<BlockOp>(op))
-    op->walk([&](Operation *inner) { llvm::append_range(reads, inner->getOperands()); });
+    op->walk([&](Operation *inner) {
+      llvm::append_range(reads, inner->getOperands());
+    });
   return reads;
 }
 
@@ -147,10 +149,10 @@ static bool isWork(Operation *op) {
   if (isa<LinearOp, AttentionOp>(op))
     return true;
   auto carrier = dyn_cast<OnnxOp>(op);
-  return carrier && (carrier.is("Conv") || carrier.is("MatMul") ||
-                     carrier.is("Gemm") ||
-                     carrier.getOpType() == "MatMulNBits" ||
-                     carrier.getOpType() == "FusedMatMul");
+  return carrier &&
+         (carrier.is("Conv") || carrier.is("MatMul") || carrier.is("Gemm") ||
+          carrier.getOpType() == "MatMulNBits" ||
+          carrier.getOpType() == "FusedMatMul");
 }
 
 /// What moves or scales the stream without being a branch.
@@ -271,9 +273,8 @@ bool Outliner::splitParallel(Branch &branch, Branch &second) {
                  between(branch.source, parts[1])};
   if (hasAttention(ops[1]))
     std::swap(parts[0], parts[1]), std::swap(ops[0], ops[1]);
-  bool bothWork = llvm::all_of(ops, [](const OpSet &part) {
-    return llvm::any_of(part, isWork);
-  });
+  bool bothWork = llvm::all_of(
+      ops, [](const OpSet &part) { return llvm::any_of(part, isWork); });
   bool sameTypes = llvm::all_of(parts, [&](Value part) {
     return part.getType() == branch.residual.getType();
   });
@@ -440,10 +441,10 @@ void Outliner::build(Branch &branch) {
   SmallVector<Type> types{branch.residual.getType()};
   for (Value extra : extras)
     types.push_back(extra.getType());
-  auto sublayer = SublayerOp::create(
-      builder, loc, types, getKind(branch.ops),
-      SiteAttr::get(builder.getContext(), "blocks.0"), branch.residual,
-      branch.source, args.getArrayRef());
+  auto sublayer =
+      SublayerOp::create(builder, loc, types, getKind(branch.ops),
+                         SiteAttr::get(builder.getContext(), "blocks.0"),
+                         branch.residual, branch.source, args.getArrayRef());
   order[sublayer] = order.lookup(last);
 
   Block *body = &sublayer.getBody().emplaceBlock();
@@ -519,8 +520,8 @@ void Outliner::group() {
                           [&](SublayerOp op) { return op.getKind() == kind; });
     };
     bool isAttn = sublayer.getKind() == SublayerKind::Attn;
-    bool isParallel = !current.empty() &&
-                      current.back().getSource() == sublayer.getSource();
+    bool isParallel =
+        !current.empty() && current.back().getSource() == sublayer.getSource();
     bool joins = isAttn ? has(SublayerKind::Attn) && !has(SublayerKind::Ffn) &&
                               isCrossAttention(sublayer)
                         : has(SublayerKind::Attn);
@@ -562,9 +563,8 @@ void Outliner::makeBlock(ArrayRef<SublayerOp> members, int64_t index) {
   order[blockOp] = order.lookup(last);
   Block *body = &blockOp.getBody().emplaceBlock();
   for (auto [value, result] : llvm::zip(results, blockOp.getOutputs()))
-    value.replaceUsesWithIf(result, [&](OpOperand &use) {
-      return !ops.contains(use.getOwner());
-    });
+    value.replaceUsesWithIf(
+        result, [&](OpOperand &use) { return !ops.contains(use.getOwner()); });
   for (Operation *op : sorted)
     op->moveBefore(body, body->end());
   builder.setInsertionPointToEnd(body);

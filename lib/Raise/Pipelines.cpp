@@ -58,14 +58,14 @@ void lathe::raisePipeline(OpPassManager &manager, ModelLevel level) {
 }
 
 void lathe::registerRaisePipelines() {
-  PassPipelineRegistration<>(
-      "lathe-raise", "Takes an imported module to the raised level",
-      [](OpPassManager &manager) {
-        raisePipeline(manager, ModelLevel::Raised);
-      });
-  PassPipelineRegistration<>(
-      "lathe-structure", "Takes an imported module to the structure level",
-      [](OpPassManager &manager) {
-        raisePipeline(manager, ModelLevel::Structure);
-      });
+  PassPipelineRegistration<>("lathe-raise",
+                             "Takes an imported module to the raised level",
+                             [](OpPassManager &manager) {
+                               raisePipeline(manager, ModelLevel::Raised);
+                             });
+  PassPipelineRegistration<>("lathe-structure",
+                             "Takes an imported module to the structure level",
+                             [](OpPassManager &manager) {
+                               raisePipeline(manager, ModelLevel::Structure);
+                             });
 }

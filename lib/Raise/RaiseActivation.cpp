@@ -84,7 +84,9 @@ static std::optional<Cubic> toCubic(Value value, Value x, unsigned depth = 0) {
   OnnxOp op = getCarrier(value);
   if (!op)
     return std::nullopt;
-  auto input = [&](unsigned i) { return toCubic(op.getInputs()[i], x, depth + 1); };
+  auto input = [&](unsigned i) {
+    return toCubic(op.getInputs()[i], x, depth + 1);
+  };
   if (op.is("Neg")) {
     std::optional<Cubic> a = input(0);
     return a ? multiply(*a, {-1, 0, 0, 0}) : std::nullopt;
@@ -171,9 +173,9 @@ void ActivationRaiser::raise(Value result, ActivationKind kind, Value x) {
             .carrier(at->getLoc(), "Cast", type.clone(element), x, elementAttr)
             .getOutputs()[0];
   }
-  auto activation = ActivationOp::create(
-      raiser, at->getLoc(), x.getType(),
-      ActivationKindAttr::get(at->getContext(), kind), x);
+  auto activation =
+      ActivationOp::create(raiser, at->getLoc(), x.getType(),
+                           ActivationKindAttr::get(at->getContext(), kind), x);
   copyProvenance(at, activation);
   raiser.replace(result, activation);
 }

@@ -8,8 +8,8 @@
 #include "AttentionMatch.h"
 #include "CarrierMatch.h"
 #include "Forms.h"
-#include "lathe/Raise/MaskForm.h"
 #include "lathe/IndexExpr/Text.h"
+#include "lathe/Raise/MaskForm.h"
 #include "lathe/Raise/Passes.h"
 #include "lathe/Raise/SymbolicShapes.h"
 
@@ -45,8 +45,8 @@ public:
 private:
   std::optional<int64_t> findGroup(const AttentionMatch &match, Poly &k,
                                    Poly &v);
-  Poly dropHeads(Poly form, int64_t group, Poly batch, Poly rows,
-                 int64_t heads, int64_t size);
+  Poly dropHeads(Poly form, int64_t group, Poly batch, Poly rows, int64_t heads,
+                 int64_t size);
   Operand makeOperand(Location loc, Poly form, ArrayRef<Poly> extents,
                       Type element);
   bool raise(AttentionMatch &match, std::string &reason);
@@ -69,8 +69,7 @@ private:
 static void collectGroups(Poly form, int64_t heads,
                           SmallVectorImpl<int64_t> &groups) {
   walkAtoms(form, [&](Atom atom) {
-    if (atom.kind() != AtomKind::FloorDiv ||
-        !atom.operands()[0].usesCoord(1))
+    if (atom.kind() != AtomKind::FloorDiv || !atom.operands()[0].usesCoord(1))
       return;
     std::optional<int64_t> divisor = atom.operands()[1].getConstantInt();
     if (divisor && *divisor > 1 && heads % *divisor == 0 &&
@@ -81,14 +80,13 @@ static void collectGroups(Poly form, int64_t heads,
 
 /// `form` over (b, head, row, c) as one over (b, key head, row, c): heads of a
 /// group of `group` read the same. Null if they do not.
-Poly AttentionRaiser::dropHeads(Poly form, int64_t group, Poly batch,
-                                Poly rows, int64_t heads, int64_t size) {
+Poly AttentionRaiser::dropHeads(Poly form, int64_t group, Poly batch, Poly rows,
+                                int64_t heads, int64_t size) {
   if (group == 1)
     return form;
   SmallVector<Poly, 5> extents{batch, context.constant(heads / group), rows,
                                context.constant(size), context.constant(group)};
-  Poly keyHead =
-      heads == group ? context.zero() : context.coord(1) * group;
+  Poly keyHead = heads == group ? context.zero() : context.coord(1) * group;
   SmallVector<Poly, 4> coords{Poly(), keyHead + context.coord(4)};
   Poly result = context.substitute(form, coords, extents);
   return result && !result.usesCoord(4) ? result : Poly();
@@ -191,12 +189,12 @@ bool AttentionRaiser::raise(AttentionMatch &match, std::string &reason) {
        kvHeads = context.constant(keyHeads);
   Poly dim = context.constant(match.headDim),
        valueDim = context.constant(match.valueDim);
-  Operand qs = makeOperand(loc, q, {match.batch, heads, match.rows, dim},
+  Operand qs =
+      makeOperand(loc, q, {match.batch, heads, match.rows, dim}, element);
+  Operand ks =
+      makeOperand(loc, k, {match.batch, kvHeads, match.keys, dim}, element);
+  Operand vs = makeOperand(loc, v, {match.batch, kvHeads, match.keys, valueDim},
                            element);
-  Operand ks = makeOperand(loc, k, {match.batch, kvHeads, match.keys, dim},
-                           element);
-  Operand vs = makeOperand(
-      loc, v, {match.batch, kvHeads, match.keys, valueDim}, element);
   // A factor on the values would have to scale the result.
   if (vs.factor != 1) {
     vs.value = forms.get(loc, v, {match.batch, kvHeads, match.keys, valueDim},
@@ -230,13 +228,11 @@ bool AttentionRaiser::raise(AttentionMatch &match, std::string &reason) {
       builder.getI64IntegerAttr(match.heads),
       builder.getI64IntegerAttr(keyHeads),
       builder.getI64IntegerAttr(match.headDim),
-      builder.getI64IntegerAttr(match.valueDim),
-      builder.getF32FloatAttr(scale),
+      builder.getI64IntegerAttr(match.valueDim), builder.getF32FloatAttr(scale),
       match.softcap ? builder.getF32FloatAttr(*match.softcap) : FloatAttr(),
-      qs.map, ks.map, vs.map, builder.getStringAttr(toString(match.keys)),
-      mask, bias,
-      match.maskValue ? builder.getF32FloatAttr(*match.maskValue)
-                      : FloatAttr(),
+      qs.map, ks.map, vs.map, builder.getStringAttr(toString(match.keys)), mask,
+      bias,
+      match.maskValue ? builder.getF32FloatAttr(*match.maskValue) : FloatAttr(),
       MaskedRowsAttr::get(mlirContext, match.fullyMasked), SiteAttr());
   copyProvenance(match.anchor, attention);
 
@@ -245,8 +241,7 @@ bool AttentionRaiser::raise(AttentionMatch &match, std::string &reason) {
   bool isSame = shape->size() == 3 &&
                 ArrayRef<Poly>(identity) == ArrayRef<Poly>(match.resultIndex);
   if (!isSame)
-    result = forms.getView(
-        loc, {result, match.resultIndex}, *shape);
+    result = forms.getView(loc, {result, match.resultIndex}, *shape);
   // Later matches may still name what this one leaves unused.
   raiser.replaceUses(match.result, result);
   return true;
@@ -269,9 +264,10 @@ void AttentionRaiser::raisePresent(OnnxOp op) {
     Poly batch = (*shape)[0];
     Poly newRows = (*shape)[shape->size() == 3 ? 1 : 2];
     std::optional<int64_t> columns = shape->back().getConstantInt();
-    int64_t heads = isMicrosoft          ? op.getInt("num_heads", 0)
-                    : shape->size() == 3 ? op.getInt("kv_num_heads", 0)
-                                         : (*shape)[1].getConstantInt().value_or(0);
+    int64_t heads = isMicrosoft ? op.getInt("num_heads", 0)
+                    : shape->size() == 3
+                        ? op.getInt("kv_num_heads", 0)
+                        : (*shape)[1].getConstantInt().value_or(0);
     if (!columns || heads <= 0)
       continue;
     int64_t size = shape->size() == 3 ? *columns / heads : *columns;
@@ -293,9 +289,9 @@ void AttentionRaiser::raisePresent(OnnxOp op) {
       SmallVector<Poly, 4> same{context.coord(0), context.coord(1),
                                 context.coord(2), context.coord(3)};
       Poly before = shapes.formAt(past, same, extents).poly();
-      form = before ? context.select(context.le(context.coord(2), pastRows - 1,
-                                                extents),
-                                     before, form, extents)
+      form = before ? context.select(
+                          context.le(context.coord(2), pastRows - 1, extents),
+                          before, form, extents)
                     : Poly();
     }
     if (form)

@@ -101,8 +101,8 @@ Poly ConvRaiser::getPatches(Value x, const Window &window,
   Poly stride = context.one();
   for (unsigned d = rank; d-- > 0;) {
     Poly size = context.constant(window.kernel[d]);
-    Poly offset = context.mod(context.fdiv(place, stride, extents), size,
-                              extents);
+    Poly offset =
+        context.mod(context.fdiv(place, stride, extents), size, extents);
     if (d == 0 && shape[1].isConstant(1))
       offset = context.fdiv(place, stride, extents);
     Poly at = coordOf(d + 1) * window.strides[d] +
@@ -110,8 +110,7 @@ Poly ConvRaiser::getPatches(Value x, const Window &window,
     if (window.pads[d] != 0)
       inside = context.conj(inside, context.nonNeg(at, extents));
     if (window.pads[rank + d] != 0)
-      inside = context.conj(inside,
-                            context.le(at, shape[d + 2] - 1, extents));
+      inside = context.conj(inside, context.le(at, shape[d + 2] - 1, extents));
     index[d + 2] = at;
     stride = stride * size;
   }
@@ -167,9 +166,9 @@ void ConvRaiser::visit(OnnxOp op) {
   raiser->setInsertionPoint(op);
   SmallVector<Poly, 5> resultShape(extents);
   resultShape.back() = context.constant(columns);
-  auto linear = LinearOp::create(raiser, loc,
-                                 getTensorType(resultShape, weight->element),
-                                 rows, weightValue, biasWeight, SiteAttr());
+  auto linear =
+      LinearOp::create(raiser, loc, getTensorType(resultShape, weight->element),
+                       rows, weightValue, biasWeight, SiteAttr());
   copyProvenance(op, linear);
   View view{linear, {}};
   view.index.push_back((*out)[0].isConstant(1) ? context.zero()

@@ -144,9 +144,9 @@ bool CacheRaiser::findSlots() {
   for (auto attention : plain.getBody().getOps<AttentionOp>()) {
     if (!attention.getK())
       continue;
-    std::optional<Append> key = findAppend(
-        attention, attention.getK(), attention.getKMapAttr(),
-        attention.getHeadDim());
+    std::optional<Append> key =
+        findAppend(attention, attention.getK(), attention.getKMapAttr(),
+                   attention.getHeadDim());
     std::optional<Append> value =
         key ? findAppend(attention, attention.getV(), attention.getVMapAttr(),
                          attention.getValueDim())
@@ -198,8 +198,8 @@ void CacheRaiser::useCaches(func::FuncOp entry, const IRMapping &mapping) {
   SmallVector<Value> handles;
   SmallVector<DictionaryAttr> resultAttrs;
   for (auto [n, slot] : llvm::enumerate(slots)) {
-    auto attention = cast<AttentionOp>(
-        mapping.lookup(slot.attention.getOperation()));
+    auto attention =
+        cast<AttentionOp>(mapping.lookup(slot.attention.getOperation()));
     Attribute past[] = {nameOf(plain.getArgAttrDict(slot.key.past)),
                         nameOf(plain.getArgAttrDict(slot.value.past))};
     Attribute present[] = {
@@ -214,11 +214,11 @@ void CacheRaiser::useCaches(func::FuncOp entry, const IRMapping &mapping) {
     Value handle = block.getArgument(number);
 
     builder.setInsertionPoint(attention);
-    auto append = KvAppendOp::create(
-        builder, attention.getLoc(), slot.type, handle,
-        mapping.lookupOrDefault(slot.key.base),
-        mapping.lookupOrDefault(slot.value.base), slot.key.map, slot.value.map,
-        SiteAttr());
+    auto append =
+        KvAppendOp::create(builder, attention.getLoc(), slot.type, handle,
+                           mapping.lookupOrDefault(slot.key.base),
+                           mapping.lookupOrDefault(slot.value.base),
+                           slot.key.map, slot.value.map, SiteAttr());
     auto cached = AttentionOp::create(
         builder, attention.getLoc(), attention.getType(), attention.getQ(),
         Value(), Value(), append.getResult(), attention.getMaskArgs(),
@@ -226,10 +226,9 @@ void CacheRaiser::useCaches(func::FuncOp entry, const IRMapping &mapping) {
         attention.getHeadDimAttr(), attention.getValueDimAttr(),
         attention.getScaleAttr(), attention.getSoftcapAttr(),
         attention.getQMapAttr(), FormAttr(), FormAttr(),
-        attention.getKeysAttr(),
-        attention.getMaskAttr(), attention.getBiasAttr(),
-        attention.getMaskValueAttr(), attention.getRowsAttr(),
-        attention.getSiteAttr());
+        attention.getKeysAttr(), attention.getMaskAttr(),
+        attention.getBiasAttr(), attention.getMaskValueAttr(),
+        attention.getRowsAttr(), attention.getSiteAttr());
     copyProvenance(attention, cached);
     attention.replaceAllUsesWith(cached.getResult());
     attention.erase();

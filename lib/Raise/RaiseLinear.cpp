@@ -92,9 +92,9 @@ LinearOp LinearRaiser::makeLinear(OnnxOp op, WeightSource weight, Value bias) {
     return {};
   SmallVector<int64_t> shape(type.getShape());
   shape.back() = columns;
-  auto linear = LinearOp::create(
-      builder, op.getLoc(), RankedTensorType::get(shape, weight.element), x,
-      weightValue, biasWeight, SiteAttr());
+  auto linear = LinearOp::create(builder, op.getLoc(),
+                                 RankedTensorType::get(shape, weight.element),
+                                 x, weightValue, biasWeight, SiteAttr());
   copyProvenance(op, linear);
   return linear;
 }
@@ -104,8 +104,8 @@ void LinearRaiser::finish(OnnxOp op, LinearOp linear) {
   Value result = linear;
   if (linear.getX() != op.getInputs()[0]) {
     raiser->setInsertionPointAfter(linear);
-    Value shape = raiser.integers(
-        op.getLoc(), {-1, linear.getWeight().getType().getDim(1)});
+    Value shape = raiser.integers(op.getLoc(),
+                                  {-1, linear.getWeight().getType().getDim(1)});
     result = raiser
                  .carrier(op.getLoc(), "Reshape", op.getOutputs()[0].getType(),
                           {result, shape})

@@ -81,9 +81,8 @@ Value NormRaiser::makeNorm(Operation *at, NormKind kind, Value x, Value gamma,
       return {};
     if (!gammaWeight) {
       std::vector<float> ones(*size, 1.0f);
-      gammaWeight =
-          weights.use(builder, loc, ones, {*size},
-                      cast<FloatType>(getElement(x)), "ones");
+      gammaWeight = weights.use(builder, loc, ones, {*size},
+                                cast<FloatType>(getElement(x)), "ones");
     }
   }
   auto norm = NormOp::create(builder, loc, x.getType(), kind, x, gammaWeight,
@@ -237,11 +236,10 @@ void NormRaiser::visitDeviation(OnnxOp root) {
       auto op = dyn_cast<OnnxOp>(user);
       if (!op)
         continue;
-      bool isReciprocal =
-          op.is("Reciprocal") ||
-          (op.is("Div") && op.getInputs()[1] == value &&
-           isNumber(op.getInputs()[0], 1.0)) ||
-          (op.is("Pow") && isNumber(op.getInputs()[1], -1.0));
+      bool isReciprocal = op.is("Reciprocal") ||
+                          (op.is("Div") && op.getInputs()[1] == value &&
+                           isNumber(op.getInputs()[0], 1.0)) ||
+                          (op.is("Pow") && isNumber(op.getInputs()[1], -1.0));
       if (isReciprocal)
         collect(op.getOutputs()[0], inverses);
     }
@@ -294,12 +292,13 @@ void NormRaiser::raiseNormalized(Value normalized, const Deviation &deviation) {
   bool sawCast = false;
   while (auto user = dyn_cast_or_null<OnnxOp>(getOnlyUser(last))) {
     Value result = user->getNumResults() ? user.getOutputs()[0] : Value();
-    bool isNothing = user.is("Identity") ||
-                     (user.is("Cast") && getElement(result) == getElement(last));
+    bool isNothing =
+        user.is("Identity") ||
+        (user.is("Cast") && getElement(result) == getElement(last));
     if (isNothing) {
       // Exporters cast f32 to f32.
     } else if (user.is("Cast") && isFloatTensor(result) &&
-        getElement(result) == getElement(narrow) && !sawCast) {
+               getElement(result) == getElement(narrow) && !sawCast) {
       sawCast = true;
     } else if (user.is("Mul") && !gamma && !beta &&
                isVector(getOther(user, last))) {
@@ -316,8 +315,8 @@ void NormRaiser::raiseNormalized(Value normalized, const Deviation &deviation) {
     x = narrow;
   if (getElement(x) != getElement(last))
     return;
-  Value norm = makeNorm(last.getDefiningOp(), kind, x, gamma, beta,
-                        deviation.epsilon);
+  Value norm =
+      makeNorm(last.getDefiningOp(), kind, x, gamma, beta, deviation.epsilon);
   if (norm)
     raiser.replace(last, norm);
 }

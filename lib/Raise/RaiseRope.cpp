@@ -206,14 +206,16 @@ static bool isPair(IndexExprContext &context, ArrayRef<Rotated> first,
 }
 
 /// The index with its last coordinate multiplied out of steps of `step`.
-static std::optional<SmallVector<Poly, 4>>
-perColumn(IndexExprContext &context, ArrayRef<Poly> index, unsigned last,
-          int64_t step) {
+static std::optional<SmallVector<Poly, 4>> perColumn(IndexExprContext &context,
+                                                     ArrayRef<Poly> index,
+                                                     unsigned last,
+                                                     int64_t step) {
   SmallVector<Poly, 4> result;
   for (Poly p : index) {
     Poly rest;
     Poly factor = p.coefficientOf(last, &rest);
-    Poly own = factor ? context.exactDiv(factor, context.constant(step)) : Poly();
+    Poly own =
+        factor ? context.exactDiv(factor, context.constant(step)) : Poly();
     if (!own)
       return std::nullopt;
     result.push_back(rest + own * context.coord(last));
@@ -257,8 +259,7 @@ std::optional<Rotation> RopeRaiser::match(Value value, RopeLayout layout,
   auto readsColumn = [&](ArrayRef<Poly> found, Poly column) {
     coords[last] = column;
     return llvm::all_of(llvm::zip(found, *index), [&](auto pair) {
-      return std::get<0>(pair) ==
-             context.substitute(std::get<1>(pair), coords);
+      return std::get<0>(pair) == context.substitute(std::get<1>(pair), coords);
     });
   };
   if (!readsColumn(b.index, secondColumn))
@@ -316,7 +317,8 @@ std::optional<Rotation> RopeRaiser::match(Value value) {
         return;
       Poly rest;
       Poly factor = atom.cond().poly().coefficientOf(last, &rest);
-      std::optional<int64_t> bound = rest ? rest.getConstantInt() : std::nullopt;
+      std::optional<int64_t> bound =
+          rest ? rest.getConstantInt() : std::nullopt;
       if (factor && factor.isConstant(-1) && bound && *bound + 1 < *size &&
           *bound >= 0 && !llvm::is_contained(candidates, *bound + 1))
         candidates.push_back(*bound + 1);
@@ -423,9 +425,9 @@ void RopeRaiser::raise(const Rotation &rotation) {
   SmallVector<Poly, 4> toTable{context.coord(0), Poly(), context.coord(1),
                                context.coord(2)};
   bool differsByBatch = cos.usesCoord(0) || sin.usesCoord(0);
-  SmallVector<Poly, 3> tableShape{
-      differsByBatch ? axes->heads.batch : context.one(), axes->rows,
-      context.constant(pairs)};
+  SmallVector<Poly, 3> tableShape{differsByBatch ? axes->heads.batch
+                                                 : context.one(),
+                                  axes->rows, context.constant(pairs)};
   cos = context.substitute(cos, toTable, tableShape);
   sin = context.substitute(sin, toTable, tableShape);
   if (!cos || !sin)
@@ -438,21 +440,21 @@ void RopeRaiser::raise(const Rotation &rotation) {
   RankedTensorType type = getTensorType(
       {axes->heads.batch, axes->rows, context.constant(heads * rotation.size)},
       element);
-  auto rope = RopeOp::create(
-      builder, loc, type, base, cosTable, sinTable,
-      RopeLayoutAttr::get(builder.getContext(), rotation.layout),
-      builder.getI64IntegerAttr(heads),
-      builder.getI64IntegerAttr(rotation.size),
-      builder.getI64IntegerAttr(rotation.rotarySize),
-      getMap(builder.getContext(), xIndex), SiteAttr());
+  auto rope =
+      RopeOp::create(builder, loc, type, base, cosTable, sinTable,
+                     RopeLayoutAttr::get(builder.getContext(), rotation.layout),
+                     builder.getI64IntegerAttr(heads),
+                     builder.getI64IntegerAttr(rotation.size),
+                     builder.getI64IntegerAttr(rotation.rotarySize),
+                     getMap(builder.getContext(), xIndex), SiteAttr());
   copyProvenance(rotation.value.getDefiningOp(), rope);
   SmallVector<Poly, 4> index{axes->batchIndex, axes->rowIndex,
                              axes->headIndex * rotation.size +
                                  context.coord(last)};
   Value result = rope;
-  bool isSame = shape.size() == 3 && heads == 1 &&
-                ArrayRef<Poly>(index) ==
-                    ArrayRef<Poly>(getIdentity(context, shape));
+  bool isSame =
+      shape.size() == 3 && heads == 1 &&
+      ArrayRef<Poly>(index) == ArrayRef<Poly>(getIdentity(context, shape));
   if (!isSame)
     result = forms.getView(loc, {rope, index}, shape);
   raiser.replaceUses(rotation.value, result);
@@ -523,9 +525,11 @@ void RopeRaiser::raiseNode(OnnxOp op) {
   if (!cos.usesCoord(0) && !sin.usesCoord(0))
     extents[0] = context.one();
 
-  SmallVector<Poly, 4> index{context.coord(0)}, bounds{batch, context.constant(heads), rows, context.constant(size)};
+  SmallVector<Poly, 4> index{context.coord(0)},
+      bounds{batch, context.constant(heads), rows, context.constant(size)};
   if (isMerged)
-    index.append({context.coord(2), context.coord(1) * size + context.coord(3)});
+    index.append(
+        {context.coord(2), context.coord(1) * size + context.coord(3)});
   else
     index.append({context.coord(1), context.coord(2), context.coord(3)});
   std::optional<SmallVector<ReadBranch>> branches =
@@ -545,9 +549,9 @@ void RopeRaiser::raiseNode(OnnxOp op) {
       raiser, loc,
       getTensorType({batch, rows, context.constant(heads * size)}, type), base,
       cosValue, sinValue,
-      RopeLayoutAttr::get(raiser->getContext(),
-                          op.getInt("interleaved", 0) ? RopeLayout::Interleaved
-                                                      : RopeLayout::Half),
+      RopeLayoutAttr::get(raiser->getContext(), op.getInt("interleaved", 0)
+                                                    ? RopeLayout::Interleaved
+                                                    : RopeLayout::Half),
       raiser->getI64IntegerAttr(heads), raiser->getI64IntegerAttr(size),
       raiser->getI64IntegerAttr(rotarySize),
       getMap(raiser->getContext(), index), SiteAttr());

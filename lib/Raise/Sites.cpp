@@ -114,9 +114,8 @@ static void nameAttention(Block &body, Namer &namer) {
   AttentionRoles roles = findRoles(body);
   for (Operation &op : body) {
     if (auto linear = dyn_cast<LinearOp>(op)) {
-      StringRef role = roles.after.contains(&op)
-                           ? "o"
-                           : getRole(roles.feeds.lookup(&op));
+      StringRef role =
+          roles.after.contains(&op) ? "o" : getRole(roles.feeds.lookup(&op));
       linear.setSiteAttr(namer(role));
     } else if (auto norm = dyn_cast<NormOp>(op)) {
       unsigned feeds = roles.feeds.lookup(&op);

@@ -75,9 +75,8 @@ std::optional<WeightSource> WeightTable::find(Value value) {
 
   WeightSource result;
   result.storage = dyn_cast<FloatType>(type.getElementType());
-  if (!result.storage ||
-      !(result.storage.isF32() || result.storage.isF16() ||
-        result.storage.isBF16() || result.storage.isF64()))
+  if (!result.storage || !(result.storage.isF32() || result.storage.isF16() ||
+                           result.storage.isBF16() || result.storage.isF64()))
     return std::nullopt;
   result.element = result.storage;
   result.shape.assign(type.getShape().begin(), type.getShape().end());
@@ -88,7 +87,8 @@ std::optional<WeightSource> WeightTable::find(Value value) {
     result.bytes = dyn_cast<DenseElementsAttr>(constant.getValue());
     if (!result.bytes)
       return std::nullopt;
-    if (auto from = maker->getAttrOfType<DictionaryAttr>(LatheDialect::kFromAttr))
+    if (auto from =
+            maker->getAttrOfType<DictionaryAttr>(LatheDialect::kFromAttr))
       if (auto names = from.getAs<ArrayAttr>("outputs"))
         if (!names.empty() && isa<StringAttr>(names[0]))
           result.name = cast<StringAttr>(names[0]).str();
@@ -123,9 +123,9 @@ std::optional<WeightSource> WeightTable::find(Value value) {
           result.shape, [&](int64_t d) { return !isOne(d); }));
       SmallVector<int64_t> after(llvm::make_filter_range(
           to.getShape(), [&](int64_t d) { return !isOne(d); }));
-      bool staysLast = to.getRank() >= 2 &&
-                       to.getShape().take_back(2) ==
-                           ArrayRef<int64_t>(result.shape).take_back(2);
+      bool staysLast =
+          to.getRank() >= 2 && to.getShape().take_back(2) ==
+                                   ArrayRef<int64_t>(result.shape).take_back(2);
       if (before != after || !staysLast)
         return std::nullopt;
     }
@@ -219,8 +219,7 @@ PayloadAttr WeightTable::findTransposed(PayloadAttr payload,
     }
     unsigned width = source.storage.getIntOrFloatBitWidth();
     bool equal =
-        width == 32
-            ? isTransposition<uint32_t>(*theirs, *own, rows, columns)
+        width == 32   ? isTransposition<uint32_t>(*theirs, *own, rows, columns)
         : width == 16 ? isTransposition<uint16_t>(*theirs, *own, rows, columns)
                       : isTransposition<uint64_t>(*theirs, *own, rows, columns);
     if (equal)
@@ -253,7 +252,8 @@ Value WeightTable::use(OpBuilder &builder, Location loc, PayloadAttr payload,
         top.setInsertionPointAfter(&op);
       else
         break;
-    auto parts = builder.getDictionaryAttr(builder.getNamedAttr("data", payload));
+    auto parts =
+        builder.getDictionaryAttr(builder.getNamedAttr("data", payload));
     weight = WeightOp::create(top, loc, toSymbol(name), parts, type);
     auto position = top.getInsertionPoint();
     symbols.insert(weight, position);
@@ -332,8 +332,7 @@ Value WeightTable::use(OpBuilder &builder, Location loc, ArrayRef<float> values,
     return {};
   payload = payloads.try_emplace(payload.getHash(), payload).first->second;
   auto encoding = DenseAttr::get(builder.getContext(), element, false);
-  auto type =
-      WeightType::get(builder.getContext(), shape, element, encoding);
+  auto type = WeightType::get(builder.getContext(), shape, element, encoding);
   return use(builder, loc, payload, type, name);
 }
 
@@ -346,8 +345,7 @@ std::optional<WeightSource> WeightTable::scale(const WeightSource &source,
     return std::nullopt;
   std::vector<float> values(source.getNumElements());
   int64_t flat[] = {source.getNumElements()};
-  auto encoding =
-      DenseAttr::get(module.getContext(), source.storage, false);
+  auto encoding = DenseAttr::get(module.getContext(), source.storage, false);
   auto parts = builder.getDictionaryAttr(builder.getNamedAttr("data", payload));
   if (llvm::Error error =
           encoding.decode(getPayloads(module), flat, parts, values)) {

@@ -808,3 +808,13 @@ func.func @index_expr(%x: tensor<?x?xi64>) {
   %y = lathe.index_expr <"read(0, [i0])"> (%x) shape ["seq"] : (tensor<?x?xi64>) -> tensor<?xi64>
   return
 }
+
+// -----
+
+// Kernel (C1)
+func.func private @k(!llvm.ptr, memref<4xf32>)
+func.func @kernel(%x: tensor<4xf32>) {
+  // expected-error @below {{expected type of operand #0 ('tensor<4xf32>') to match type of corresponding result ('tensor<5xf32>')}}
+  %y = lathe.kernel @k outs(%x : tensor<4xf32>) -> tensor<5xf32>
+  return
+}

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 import numpy as np
 import onnx
@@ -649,7 +648,7 @@ def function_too_deep(folder):
     return save(folder, function_model([call("f149")], functions))
 
 
-@case("expands to more than 4000000 nodes")
+@case("expand to more than 1000000 nodes")
 def function_doubling(folder):
     functions = [function("f0", [node("Relu", ["a"], ["b"], "r")])]
     for i in range(1, 60):
@@ -1307,10 +1306,11 @@ def race(tool, folder):
 
 
 def run(command):
-    """Exit code, stdout, stderr and peak memory in MiB of a command."""
+    """Exit code, stdout, stderr, seconds of CPU time and peak memory in MiB."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
-        timer = threading.Timer(MAX_SECONDS, child.kill)
+        # Time on the wall says little on a machine that is busy.
+        timer = threading.Timer(10 * MAX_SECONDS, child.kill)
         timer.start()
         # Not child.wait(): only this tells the memory of this one process.
         _, status, usage = os.wait4(child.pid, 0)
@@ -1319,7 +1319,8 @@ def run(command):
         out.seek(0)
         err.seek(0)
         errors = err.read().decode(errors="replace")
-        return child.returncode, out.read(), errors, usage.ru_maxrss / 1024
+        seconds = usage.ru_utime + usage.ru_stime
+        return child.returncode, out.read(), errors, seconds, usage.ru_maxrss / 1024
 
 
 def judge(returncode, stdout, errors, path, text, good, seconds, mib):
@@ -1359,9 +1360,7 @@ def run_case(tool, folder, entry):
     if not good:
         command.remove("-o")
         command.remove(os.devnull)
-    begin = time.monotonic()
-    returncode, stdout, errors, mib = run(command)
-    seconds = time.monotonic() - begin
+    returncode, stdout, errors, seconds, mib = run(command)
     problems = list(judge(returncode, stdout, errors, path, text, good, seconds, mib))
     if path.startswith(place):
         shutil.rmtree(place, ignore_errors=True)

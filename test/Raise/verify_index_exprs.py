@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# REQUIRES: shared, onnxruntime
+# RUN: %python %s --quick %lathe_shared/zoo/*.onnx %lathe_shared/models/*.onnx
+
 # ===- verify_index_exprs.py - shapes and forms against onnxruntime --------=== #
 #
 # Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
@@ -11,8 +14,8 @@ Every value of a file is made an output; its shape and every element of its
 closed form must be what onnxruntime computes, at the sizes of the .npz beside
 the file (inputs `in.NAME`) and at edge sizes of batch, sequence and past.
 
-usage: verify_index_exprs.py [--tool lathe-opt] [--quick] FILE.onnx...
-Exits 1 if anything differs, or if an integer or boolean node other than IsNaN
+usage: verify_index_exprs.py [--quick] FILE.onnx...
+The tools are looked for in the PATH. Exits 1 if anything differs, or if an integer or boolean node other than IsNaN
 has no closed form.
 """
 
@@ -236,23 +239,28 @@ class Form:
 class Analysis:
     """What the tool prints for the first function of a file."""
 
-    def __init__(self, tool, path):
-        command = [tool, path, "-lathe-print-index-exprs=json=true",
-                   "-o", os.devnull]
-        run = subprocess.run(command, capture_output=True, text=True)
-        if run.returncode != 0:
-            raise RuntimeError(run.stderr.strip()[-2000:])
-        lines = [json.loads(line) for line in run.stdout.splitlines()]
+    def __init__(self, path):
+        imported = self.run(["lathe-translate", "--import-onnx", path])
+        printed = self.run(["lathe-opt", "-lathe-print-index-exprs=json=true",
+                            "-o", os.devnull], imported)
+        lines = [json.loads(line) for line in printed.splitlines()]
         self.function = lines[0]
         self.values = {x["value"]: x for x in lines if "value" in x}
         self.reads = next(x["reads"] for x in lines if "reads" in x)
 
+    @staticmethod
+    def run(command, text=None):
+        run = subprocess.run(command, input=text, capture_output=True, text=True)
+        if run.returncode != 0:
+            raise RuntimeError(run.stderr.strip()[-2000:])
+        return run.stdout
+
 
 class File:
-    def __init__(self, tool, path):
+    def __init__(self, path):
         self.path = path
         self.model = onnx.load(path)
-        self.analysis = Analysis(tool, path)
+        self.analysis = Analysis(path)
         graph = self.model.graph
         self.constants = {x.name: x for x in graph.initializer}
         for node in graph.node:
@@ -396,8 +404,8 @@ def check(file, feeds, dims, counts):
                 counts.wrong.append(f"{name}: {text[:160]}")
 
 
-def verify(tool, path, quick):
-    file = File(tool, path)
+def verify(path, quick):
+    file = File(path)
     counts, random = Counts(), np.random.default_rng(0)
     stored = path[:-5] + ".npz"
     if os.path.exists(stored):
@@ -437,7 +445,6 @@ def verify(tool, path, quick):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tool", default="lathe-opt")
     parser.add_argument("--quick", action="store_true", help="fewer sizes")
     parser.add_argument("files", nargs="+")
     arguments = parser.parse_args()
@@ -445,7 +452,7 @@ def main():
     broken = []
     for path in arguments.files:
         try:
-            counts, n, m, k = verify(arguments.tool, path, arguments.quick)
+            counts, n, m, k = verify(path, arguments.quick)
         except Exception as error:
             print(f"{os.path.basename(path)}: {error}")
             broken.append(path)

@@ -6,15 +6,18 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// Implements `lathe-opt`: mlir-opt with Lathe's dialect and passes. What
-/// passes make is kept, so that all that is printed can be read back:
-/// `-o F` gathers it in `F.weights`, output to the terminal names the spill
-/// folder of the payload store.
+/// Implements `lathe-opt`: mlir-opt with Lathe's dialect and passes, which also
+/// reads ONNX files. What passes make is kept, so that all that is printed can
+/// be read back: `-o F` gathers it in `F.weights`, output to the terminal names
+/// the spill folder of the payload store.
 ///
 //===----------------------------------------------------------------------===//
 
+#include "lathe/Import/OnnxImporter.h"
 #include "lathe/InitAllDialects.h"
 #include "lathe/InitAllPasses.h"
+#include "lathe/Raise/Pipelines.h"
+#include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -30,6 +33,21 @@
 using namespace mlir;
 namespace cl = llvm::cl;
 namespace fs = llvm::sys::fs;
+
+static cl::OptionCategory category("Options for .onnx input");
+static cl::opt<lathe::ModelLevel>
+    level("lathe-level", cl::desc("How far a .onnx input is taken"),
+          cl::values(clEnumValN(lathe::ModelLevel::Imported, "imported",
+                                "one operation per node"),
+                     clEnumValN(lathe::ModelLevel::Raised, "raised",
+                                "typed operations, index expressions, entries"),
+                     clEnumValN(lathe::ModelLevel::Structure, "structure",
+                                "sub-layers and blocks")),
+          cl::init(lathe::ModelLevel::Structure), cl::cat(category));
+static cl::list<std::string> externalDataRoots(
+    "external-data-root",
+    cl::desc("A further folder in which external data of the model may lie"),
+    cl::value_desc("folder"), cl::cat(category));
 
 namespace {
 /// Sets up the payload store of the context that mlir-opt makes.
@@ -116,6 +134,29 @@ writeFile(llvm::StringRef path,
   return success();
 }
 
+/// A model file at the level that the command line asks for, as bytecode. The
+/// context owns the payloads that were made on the way.
+static std::unique_ptr<llvm::MemoryBuffer> readModel(llvm::StringRef path,
+                                                     MLIRContext &context) {
+  lathe::ImportOptions options;
+  options.externalDataRoots = externalDataRoots;
+  OwningOpRef<ModuleOp> module =
+      lathe::importOnnx(path, &context, options, llvm::errs());
+  if (!module)
+    return nullptr;
+  PassManager passes(&context);
+  if (failed(applyPassManagerCLOptions(passes)))
+    return nullptr;
+  lathe::raisePipeline(passes, level);
+  if (failed(passes.run(*module)))
+    return nullptr;
+  std::string bytecode;
+  llvm::raw_string_ostream os(bytecode);
+  if (failed(writeBytecodeToFile(*module, os)))
+    return nullptr;
+  return llvm::MemoryBuffer::getMemBufferCopy(bytecode, path);
+}
+
 static LogicalResult optimize(llvm::StringRef input, llvm::StringRef output,
                               DialectRegistry &registry) {
   auto config = MlirOptMainConfig::createFromCLOptions();
@@ -131,6 +172,8 @@ static LogicalResult optimize(llvm::StringRef input, llvm::StringRef output,
   }
 
   llvm::StringRef suffix = llvm::sys::path::extension(output);
+  if (suffix == ".onnx")
+    return reportError(output + ": lathe-opt writes .mlir and .mlirbc");
   if (suffix == ".mlirbc")
     config.emitBytecode(true);
   bool toFile = output != "-";
@@ -141,10 +184,19 @@ static LogicalResult optimize(llvm::StringRef input, llvm::StringRef output,
                             llvm::sys::path::parent_path(input).str(),
                             /*keepSpills=*/!toFile || printsOnTheWay()));
 
-  std::string error;
-  std::unique_ptr<llvm::MemoryBuffer> file = openInputFile(input, &error);
-  if (!file)
-    return reportError(error);
+  // Outlives the run, whose IR names payloads of this context.
+  MLIRContext importContext(registry);
+  std::unique_ptr<llvm::MemoryBuffer> file;
+  if (llvm::sys::path::extension(input) == ".onnx") {
+    file = readModel(input, importContext);
+    if (!file)
+      return failure();
+  } else {
+    std::string error;
+    file = openInputFile(input, &error);
+    if (!file)
+      return reportError(error);
+  }
   return writeFile(output, [&](llvm::raw_ostream &os) {
     return MlirOptMain(os, std::move(file), registry, config);
   });

@@ -53,7 +53,30 @@ cl::opt<bool> printDebugInfo("mlir-print-debuginfo",
                              cl::desc("Print locations"), cl::cat(category));
 } // namespace
 
-static mlir::LogicalResult importOnnx(llvm::raw_ostream &os) {
+static mlir::LogicalResult reportError(const llvm::Twine &message) {
+  llvm::errs() << "error: " << message << "\n";
+  return mlir::failure();
+}
+
+/// Opens the output when there is something to write, so that a failure leaves
+/// an old file as it was.
+static mlir::LogicalResult
+write(llvm::function_ref<void(llvm::raw_ostream &)> print) {
+  std::string error;
+  std::unique_ptr<llvm::ToolOutputFile> file =
+      mlir::openOutputFile(output, &error);
+  if (!file)
+    return reportError(error);
+  print(file->os());
+  file->keep();
+  return mlir::success();
+}
+
+static mlir::LogicalResult importOnnx() {
+  // The module refers to bytes in the model's file.
+  if (llvm::sys::fs::equivalent(input.getValue(), output.getValue()))
+    return reportError("the output would overwrite the model " +
+                       lathe::quoteName(input));
   mlir::MLIRContext context;
   lathe::ImportOptions options;
   options.externalDataRoots = externalDataRoots;
@@ -66,21 +89,18 @@ static mlir::LogicalResult importOnnx(llvm::raw_ostream &os) {
   mlir::OpPrintingFlags flags;
   if (printDebugInfo)
     flags.enableDebugInfo();
-  module->print(os, flags);
-  return mlir::success();
+  return write([&](llvm::raw_ostream &os) { module->print(os, flags); });
 }
 
-static mlir::LogicalResult toLLVMIR(llvm::raw_ostream &os) {
+static mlir::LogicalResult toLLVMIR() {
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllToLLVMIRTranslations(registry);
   mlir::MLIRContext context(registry);
   std::string error;
   std::unique_ptr<llvm::MemoryBuffer> file = mlir::openInputFile(input, &error);
-  if (!file) {
-    llvm::errs() << "error: " << error << "\n";
-    return mlir::failure();
-  }
+  if (!file)
+    return reportError(error);
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
   mlir::SourceMgrDiagnosticHandler handler(sources, &context);
@@ -92,22 +112,20 @@ static mlir::LogicalResult toLLVMIR(llvm::raw_ostream &os) {
     translated = mlir::translateModuleToLLVMIR(*module, llvmContext);
   if (!translated)
     return mlir::failure();
-  translated->print(os, nullptr);
-  return mlir::success();
+  return write([&](llvm::raw_ostream &os) { translated->print(os, nullptr); });
 }
 
-static mlir::LogicalResult run(llvm::raw_ostream &os) {
+static mlir::LogicalResult run() {
+  const lathe::OpRegistry &registry = lathe::OpRegistry::get();
   switch (action) {
   case Action::ImportOnnx:
-    return importOnnx(os);
+    return importOnnx();
   case Action::ToLLVMIR:
-    return toLLVMIR(os);
+    return toLLVMIR();
   case Action::PrintSupportedOps:
-    lathe::OpRegistry::get().printMarkdown(os);
-    return mlir::success();
+    return write([&](llvm::raw_ostream &os) { registry.printMarkdown(os); });
   case Action::PrintRegistry:
-    lathe::OpRegistry::get().printJson(os);
-    return mlir::success();
+    return write([&](llvm::raw_ostream &os) { registry.printJson(os); });
   }
   llvm_unreachable("all actions are handled");
 }
@@ -119,15 +137,5 @@ int main(int argc, char **argv) {
       argc, argv,
       "Lathe's translations\n\n"
       "  lathe-translate --import-onnx model.onnx -o model.mlir\n");
-  std::string error;
-  std::unique_ptr<llvm::ToolOutputFile> file =
-      mlir::openOutputFile(output, &error);
-  if (!file) {
-    llvm::errs() << "error: " << error << "\n";
-    return 1;
-  }
-  if (mlir::failed(run(file->os())))
-    return 1;
-  file->keep();
-  return 0;
+  return mlir::succeeded(run()) ? 0 : 1;
 }

@@ -19,13 +19,13 @@ using namespace lathe::cli;
 namespace cl = llvm::cl;
 
 #define BENCH cl::sub(subCommand("bench"))
-static cl::opt<std::string>
-    entryOption("entry", cl::init("plain"),
-                cl::value_desc("plain|prefill|decode"),
-                cl::desc("Entry to time"), BENCH);
-static cl::opt<int64_t> contextOption(
-    "context", cl::init(0), cl::value_desc("N"),
-    cl::desc("Positions in the cache before the timed run"), BENCH);
+static cl::opt<std::string> entryOption("entry", cl::init("plain"),
+                                        cl::value_desc("plain|prefill|decode"),
+                                        cl::desc("Entry to time"), BENCH);
+static cl::opt<int64_t>
+    contextOption("context", cl::init(0), cl::value_desc("N"),
+                  cl::desc("Positions in the cache before the timed run"),
+                  BENCH);
 static cl::opt<std::string>
     logitsOption("logits", cl::value_desc("all|last"),
                  cl::desc("Rows of logits (default: plain all, prefill last)"),
@@ -54,8 +54,7 @@ static llvm::Expected<std::string> chooseEntry() {
 static double seconds(const std::function<void()> &work) {
   auto start = std::chrono::steady_clock::now();
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() -
-                                       start)
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
       .count();
 }
 
@@ -125,18 +124,18 @@ llvm::Error cli::runBench() {
   double weights = loaded->program->manifest().weights.bytes / 1e6;
   if (options.json) {
     printJson(llvm::json::Object{{"entry", *entry},
-               {"threads", threads},
-               {"iters", iters},
-               {"median_ms", median},
-               {"p10_ms", quantile(0.1)},
-               {"p90_ms", quantile(0.9)},
-               {"compile_s", loaded->compileSeconds},
-               {"load_ms", loaded->loadSeconds * 1e3},
-               {"peak_rss_mb", rss},
-               {"arena_mb", session.arenaBytes() / 1e6},
-               {"weights_mb", weights},
-               {"gflops", gflops},
-               {"percent_of_peak", 100 * gflops / peak}});
+                                 {"threads", threads},
+                                 {"iters", iters},
+                                 {"median_ms", median},
+                                 {"p10_ms", quantile(0.1)},
+                                 {"p90_ms", quantile(0.9)},
+                                 {"compile_s", loaded->compileSeconds},
+                                 {"load_ms", loaded->loadSeconds * 1e3},
+                                 {"peak_rss_mb", rss},
+                                 {"arena_mb", session.arenaBytes() / 1e6},
+                                 {"weights_mb", weights},
+                                 {"gflops", gflops},
+                                 {"percent_of_peak", 100 * gflops / peak}});
     return llvm::Error::success();
   }
   llvm::outs() << llvm::formatv(
@@ -146,7 +145,6 @@ llvm::Error cli::runBench() {
       "MB, peak RSS {13:f1} MB\n",
       *entry, threads, iters, median, quantile(0.1), quantile(0.9), gflops,
       100 * gflops / peak, peak, loaded->compileSeconds,
-      loaded->loadSeconds * 1e3, weights, session.arenaBytes() / 1e6,
-      rss);
+      loaded->loadSeconds * 1e3, weights, session.arenaBytes() / 1e6, rss);
   return llvm::Error::success();
 }

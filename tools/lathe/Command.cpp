@@ -28,26 +28,26 @@ namespace cl = llvm::cl;
       cl::sub(subCommand("generate")), cl::sub(subCommand("bench")),           \
       cl::sub(subCommand("compile"))
 
-static cl::opt<std::string, true>
-    modelOption(cl::Positional, cl::Required, cl::desc("MODEL"),
-                cl::location(options.model), EVERY_COMMAND);
+static cl::opt<std::string, true> modelOption(cl::Positional, cl::Required,
+                                              cl::desc("MODEL"),
+                                              cl::location(options.model),
+                                              EVERY_COMMAND);
 static cl::list<std::string, std::vector<std::string>>
     dimOption("dim", cl::CommaSeparated, cl::value_desc("name=value,..."),
               cl::desc("Values of named dims"), cl::location(options.dims),
               EVERY_COMMAND);
 static cl::list<std::string, std::vector<std::string>>
-    shapeOption("shape", cl::CommaSeparated,
-                cl::value_desc("input=AxBxC,..."),
+    shapeOption("shape", cl::CommaSeparated, cl::value_desc("input=AxBxC,..."),
                 cl::desc("Shapes of inputs"), cl::location(options.shapes),
                 EVERY_COMMAND);
 static cl::opt<std::string, true> externalDataOption(
     "external-data-root", cl::value_desc("DIR"),
     cl::desc("A further folder in which the model's external data may lie"),
     cl::location(options.externalDataRoot), EVERY_COMMAND);
-static cl::opt<std::string, true> pipelineOption(
-    "pipeline", cl::value_desc("PASS{options},..."),
-    cl::desc("Passes applied to the model first"),
-    cl::location(options.pipeline), EVERY_COMMAND);
+static cl::opt<std::string, true>
+    pipelineOption("pipeline", cl::value_desc("PASS{options},..."),
+                   cl::desc("Passes applied to the model first"),
+                   cl::location(options.pipeline), EVERY_COMMAND);
 static cl::opt<std::string, true>
     recipeOption("recipe", cl::value_desc("F.yaml"),
                  cl::desc("A recipe file instead of --pipeline"),
@@ -60,10 +60,10 @@ static cl::opt<unsigned, true>
     threadsOption("threads", cl::value_desc("N"),
                   cl::desc("Threads (default: all cores)"),
                   cl::location(options.threads), EVERY_COMMAND);
-static cl::opt<bool, true>
-    jsonOption("json", cl::desc("One JSON object on stdout"),
-               cl::location(options.json), EVERY_COMMAND,
-               cl::sub(subCommand("doctor")));
+static cl::opt<bool, true> jsonOption("json",
+                                      cl::desc("One JSON object on stdout"),
+                                      cl::location(options.json), EVERY_COMMAND,
+                                      cl::sub(subCommand("doctor")));
 
 llvm::Error cli::toError(rt::Status status) {
   return status.failed() ? llvm::createStringError(status.message())
@@ -89,8 +89,7 @@ llvm::Expected<rt::DimValues> cli::namedDims() {
     auto [name, number] = text.rsplit('=');
     int64_t value;
     if (name.empty() || number.getAsInteger(10, value) || value < 0)
-      return llvm::createStringError("--dim: '" + text +
-                                     "' is not name=value");
+      return llvm::createStringError("--dim: '" + text + "' is not name=value");
     values.emplace_back(name.str(), value);
   }
   return values;
@@ -112,9 +111,8 @@ llvm::Expected<rt::DimValues> cli::dimValues(const rt::Entry &entry) {
     llvm::SmallVector<llvm::StringRef> numbers;
     extents.split(numbers, 'x');
     if (numbers.size() != input->shape.size())
-      return llvm::createStringError(
-          "--shape: input '" + name + "' has rank " +
-          llvm::Twine(input->shape.size()));
+      return llvm::createStringError("--shape: input '" + name + "' has rank " +
+                                     llvm::Twine(input->shape.size()));
     for (auto [number, expr] : llvm::zip(numbers, input->shape)) {
       int64_t value;
       if (number.getAsInteger(10, value) || value < 0)
@@ -165,14 +163,13 @@ llvm::Expected<Model> cli::loadModel() {
 }
 
 static double secondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() -
-                                       start)
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
       .count();
 }
 
 /// The entries of `wanted` that `module` has; all when none are wanted.
-static std::vector<std::string> presentEntries(mlir::ModuleOp module,
-                                               std::vector<std::string> wanted) {
+static std::vector<std::string>
+presentEntries(mlir::ModuleOp module, std::vector<std::string> wanted) {
   llvm::erase_if(wanted, [&](const std::string &name) {
     return !module.lookupSymbol<mlir::func::FuncOp>(name);
   });

@@ -51,9 +51,9 @@ struct Difference {
 } // namespace
 
 static double elementOf(const rt::TensorView &tensor, int64_t i) {
-  return rt::isFloat(tensor.dtype) ? rt::loadFloat(tensor.dtype, tensor.data, i)
-                                   : rt::loadInteger(tensor.dtype, tensor.data,
-                                                     i);
+  return rt::isFloat(tensor.dtype)
+             ? rt::loadFloat(tensor.dtype, tensor.data, i)
+             : rt::loadInteger(tensor.dtype, tensor.data, i);
 }
 
 /// NaNs and infinities agree only with themselves.
@@ -63,9 +63,8 @@ static llvm::Expected<Difference> differenceOf(const std::string &name,
   llvm::ArrayRef<int64_t> shape(actual.shape, actual.rank);
   if (shape != llvm::ArrayRef<int64_t>(expected.shape, expected.rank))
     return llvm::createStringError(
-        "'" + name + "' has shape " +
-        rt::shapeText(actual.shape, actual.rank) + ", the reference " +
-        rt::shapeText(expected.shape, expected.rank));
+        "'" + name + "' has shape " + rt::shapeText(actual.shape, actual.rank) +
+        ", the reference " + rt::shapeText(expected.shape, expected.rank));
   Difference result;
   result.name = name;
   double largest = 0, dot = 0, aa = 0, bb = 0;
@@ -201,9 +200,10 @@ static llvm::Error compareLayers() {
   std::vector<Difference> differences;
   rt::Session &session = (*run)->session(), &reference = (*otherRun)->session();
   for (const rt::Stage &stage : session.entry().stages) {
-    auto match = llvm::find_if(
-        reference.entry().stages,
-        [&](const rt::Stage &row) { return row.site == stage.site; });
+    auto match =
+        llvm::find_if(reference.entry().stages, [&](const rt::Stage &row) {
+          return row.site == stage.site;
+        });
     if (match == reference.entry().stages.end())
       continue;
     unsigned outs = std::min(stage.outs.size(), match->outs.size());

@@ -46,14 +46,14 @@ llvm::Error cli::runCompile() {
                            folderOption);
   if (!bytes)
     return bytes.takeError();
-  double seconds = std::chrono::duration<double>(
-                       std::chrono::steady_clock::now() - start)
-                       .count();
+  double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
   if (options.json) {
     printJson(llvm::json::Object{{"compile_s", seconds},
-               {"bytes", int64_t(*bytes)},
-               {"stages", stages},
-               {"functions", functions}});
+                                 {"bytes", int64_t(*bytes)},
+                                 {"stages", stages},
+                                 {"functions", functions}});
     return llvm::Error::success();
   }
   llvm::outs() << llvm::formatv(

@@ -41,8 +41,7 @@ llvm::Error cli::runDoctor() {
   std::vector<std::string> levels = rt::cpuLevels();
   json::Array found, missing;
   for (const Helper &helper : helpers) {
-    llvm::ErrorOr<std::string> path =
-        llvm::sys::findProgramByName(helper.name);
+    llvm::ErrorOr<std::string> path = llvm::sys::findProgramByName(helper.name);
     if (path)
       found.push_back(json::Object{{"name", helper.name}, {"path", *path}});
     else
@@ -57,17 +56,17 @@ llvm::Error cli::runDoctor() {
     for (const std::string &level : levels)
       levelArray.push_back(level);
     printJson(llvm::json::Object{{"lathe", LATHE_VERSION},
-               {"llvm", LLVM_VERSION_STRING},
-               {"cpu", cpu},
-               {"cores", cores},
-               {"levels", std::move(levelArray)},
-               {"peak_gflops_1", one.gflops},
-               {"peak_gflops", all.gflops},
-               {"read_gbs_1", one.gigabytesPerSecond},
-               {"read_gbs", all.gigabytesPerSecond},
-               {"gpu", hasGpuDriver()},
-               {"found", std::move(found)},
-               {"missing", std::move(missing)}});
+                                 {"llvm", LLVM_VERSION_STRING},
+                                 {"cpu", cpu},
+                                 {"cores", cores},
+                                 {"levels", std::move(levelArray)},
+                                 {"peak_gflops_1", one.gflops},
+                                 {"peak_gflops", all.gflops},
+                                 {"read_gbs_1", one.gigabytesPerSecond},
+                                 {"read_gbs", all.gigabytesPerSecond},
+                                 {"gpu", hasGpuDriver()},
+                                 {"found", std::move(found)},
+                                 {"missing", std::move(missing)}});
     return llvm::Error::success();
   }
   llvm::raw_ostream &out = llvm::outs();

@@ -22,8 +22,7 @@ static cl::opt<std::string> dataOption("data", cl::Required,
 static cl::opt<int64_t> limitOption("limit", cl::init(0), cl::value_desc("N"),
                                     cl::desc("Items at most"), EVAL);
 static cl::opt<std::string>
-    viaOption("via", cl::init("plain"),
-              cl::value_desc("plain|prefill|decode"),
+    viaOption("via", cl::init("plain"), cl::value_desc("plain|prefill|decode"),
               cl::desc("Entry; decode feeds token by token"), EVAL);
 static cl::opt<int64_t> batchOption("batch", cl::init(0), cl::value_desc("N"),
                                     cl::desc("Items at once"), EVAL);
@@ -83,8 +82,8 @@ llvm::Error cli::runEval() {
   auto result = evaluateModel(*data, evaluate);
   if (!result)
     return result.takeError();
-  llvm::json::Object object{
-      {"items", result->items}, {"seconds", result->seconds}};
+  llvm::json::Object object{{"items", result->items},
+                            {"seconds", result->seconds}};
   if (result->tokens)
     object["bits"] = result->score.meanBits();
   else

@@ -5,10 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lathe/Runtime/Generate.h"
 #include "Command.h"
 #include "Run.h"
 #include "lathe/Driver/MachinePeaks.h"
-#include "lathe/Runtime/Generate.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace lathe;
@@ -21,9 +21,10 @@ static cl::list<int64_t> tokensOption("tokens", cl::CommaSeparated,
                                       cl::desc("Prompt"), GENERATE);
 static cl::opt<int64_t> countOption("n", cl::init(64), cl::value_desc("N"),
                                     cl::desc("Tokens to generate"), GENERATE);
-static cl::opt<int64_t>
-    contextOption("max-context", cl::init(0), cl::value_desc("N"),
-                  cl::desc("Capacity of the KV cache"), GENERATE);
+static cl::opt<int64_t> contextOption("max-context", cl::init(0),
+                                      cl::value_desc("N"),
+                                      cl::desc("Capacity of the KV cache"),
+                                      GENERATE);
 
 llvm::Error cli::runGenerate() {
   auto loaded = loadProgram({"prefill", "decode"});
@@ -58,12 +59,13 @@ llvm::Error cli::runGenerate() {
     for (int64_t token : result->tokens)
       tokens.push_back(token);
     // Nothing in the decode entry decides to skip.
-    printJson(llvm::json::Object{{"tokens", std::move(tokens)},
-               {"prefill_ms", result->prefillMs},
-               {"decode_ms", decode},
-               {"bytes_per_token", int64_t(result->bytesPerToken)},
-               {"bandwidth_percent", percent},
-               {"skip_ratio", 0.0}});
+    printJson(
+        llvm::json::Object{{"tokens", std::move(tokens)},
+                           {"prefill_ms", result->prefillMs},
+                           {"decode_ms", decode},
+                           {"bytes_per_token", int64_t(result->bytesPerToken)},
+                           {"bandwidth_percent", percent},
+                           {"skip_ratio", 0.0}});
     return llvm::Error::success();
   }
   llvm::outs() << "\n";

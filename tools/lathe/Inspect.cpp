@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Command.h"
 #include "lathe/Driver/Inspect.h"
+#include "Command.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
@@ -48,9 +48,8 @@ static json::Object toJson(const ModelSummary &summary) {
                      {"macs", sublayer.macs},
                      {"bytes", sublayer.bytes}});
   for (const UnraisedSummary &entry : summary.unraised)
-    unraised.push_back(json::Object{{"node", entry.node},
-                                    {"op", entry.op},
-                                    {"reason", entry.reason}});
+    unraised.push_back(json::Object{
+        {"node", entry.node}, {"op", entry.op}, {"reason", entry.reason}});
   for (const UnsupportedSummary &entry : summary.unsupported)
     unsupported.push_back(json::Object{{"op", entry.op},
                                        {"domain", entry.domain},
@@ -138,8 +137,8 @@ static llvm::Error unsupportedError(const ModelSummary &summary) {
     text += "\n  node '" + entry.firstNode + "' (" + entry.op;
     if (!entry.domain.empty())
       text += ", domain " + entry.domain;
-    text += ", opset " + std::to_string(entry.opset) + "): " +
-            std::to_string(entry.count) + " nodes, no lowering";
+    text += ", opset " + std::to_string(entry.opset) +
+            "): " + std::to_string(entry.count) + " nodes, no lowering";
   }
   return llvm::createStringError(text);
 }

@@ -48,8 +48,8 @@ llvm::Error Runner::bind(rt::TensorMap inputs, bool sample) {
   input.cache = cache.get();
   input.sample = sample;
   std::vector<std::string> notes;
-  if (llvm::Error error = toError(
-          rt::completeInputs(owned->entry(), input, inputs, notes)))
+  if (llvm::Error error =
+          toError(rt::completeInputs(owned->entry(), input, inputs, notes)))
     return error;
   for (const std::string &text : notes)
     note(text);

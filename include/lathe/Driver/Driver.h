@@ -82,7 +82,8 @@ loadInMemory(CompiledModel model, PayloadStore &payloads);
 
 /// Writes `model.so`, `model.weights`, `model.h` and `model.json` to `folder`,
 /// which appears complete or not at all. Returns the bytes of all files.
-llvm::Expected<uint64_t> writeFolder(CompiledModel model, PayloadStore &payloads,
+llvm::Expected<uint64_t> writeFolder(CompiledModel model,
+                                     PayloadStore &payloads,
                                      llvm::StringRef folder);
 
 } // namespace lathe

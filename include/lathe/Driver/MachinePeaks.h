@@ -16,7 +16,7 @@
 namespace lathe {
 
 struct MachinePeaks {
-  double gflops = 0;         ///< f32 FMA from registers, all threads together
+  double gflops = 0; ///< f32 FMA from registers, all threads together
   double gigabytesPerSecond = 0; ///< reading memory larger than the caches
 };
 

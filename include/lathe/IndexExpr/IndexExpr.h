@@ -198,6 +198,8 @@ enum class AtomKind : uint8_t {
   Function  // func, operands
 };
 
+/// Trunc, Floor and Ceil round their operand to f32 first: files compute in
+/// f32, where 8 * log(2) / log(16) is 2 and not a little less.
 enum class Func : uint8_t {
   Log,
   Cos,
@@ -432,6 +434,9 @@ private:
   friend class Poly;
   friend class Substituter;
   struct Impl;
+  struct SharedFactor {
+    Poly factor, high, low, divisor;
+  };
 
   Poly uniqueTerms(llvm::ArrayRef<Term> sortedTerms);
   Poly uniqueAtom(AtomKind kind, Func func, unsigned index,
@@ -443,6 +448,7 @@ private:
   Poly addTerms(Poly p, Poly q);
   Poly recombine(Poly p);
   bool divide(Poly p, Poly q, Extents extents, Poly &quotient, Poly &remainder);
+  bool shareFactor(Poly p, Poly q, Extents extents, SharedFactor &shared);
   Poly boundOf(const Term &term, Extents extents, bool upper);
   Poly boundOf(Atom atom, Extents extents, bool upper);
   Poly extremeBound(llvm::ArrayRef<Poly> operands, Extents extents, bool upper,

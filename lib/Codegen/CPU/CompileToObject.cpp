@@ -73,8 +73,8 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine,
   // No libc at run time: only the calls that back ends make anyway are known.
   llvm::TargetLibraryInfoImpl library(machine.getTargetTriple());
   library.disableAllFunctions();
-  for (auto func : {llvm::LibFunc_memcpy, llvm::LibFunc_memmove,
-                    llvm::LibFunc_memset})
+  for (auto func :
+       {llvm::LibFunc_memcpy, llvm::LibFunc_memmove, llvm::LibFunc_memset})
     library.setAvailable(func);
   functions.registerPass([&] { return llvm::TargetLibraryAnalysis(library); });
 
@@ -88,11 +88,9 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine,
   static const llvm::OptimizationLevel levels[] = {
       llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
       llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
-  auto pipeline =
-      optLevel == 0
-          ? builder.buildO0DefaultPipeline(levels[0])
-          : builder.buildPerModuleDefaultPipeline(
-                levels[std::min(optLevel, 3u)]);
+  auto pipeline = optLevel == 0 ? builder.buildO0DefaultPipeline(levels[0])
+                                : builder.buildPerModuleDefaultPipeline(
+                                      levels[std::min(optLevel, 3u)]);
   pipeline.run(module, modules);
 }
 

@@ -86,9 +86,8 @@ CpuTarget CpuTarget::get(CpuLevel level) {
 CpuTarget CpuTarget::host() {
   llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
   auto has = [&](llvm::ArrayRef<const char *> names) {
-    return llvm::all_of(names, [&](const char *name) {
-      return features.lookup(name);
-    });
+    return llvm::all_of(
+        names, [&](const char *name) { return features.lookup(name); });
   };
   if (!has(avx2Features))
     return get(CpuLevel::Scalar);

@@ -62,13 +62,13 @@ private:
   SmallVector<Value> extras;
 
   // Where the emitter stands.
-  Value panel;               // number of the panel
-  Value column0;             // its first column
-  Value rowEnd, row0, rows;  // end of the block; first row and rows of the tile
-  Value tileRow;             // first row of the tile in `partial`
-  Value kBegin, kEnd;        // the block of k
-  Value firstBlock;          // i1; null if there is only one block
-  Value partial;             // sums on their way to the epilogue
+  Value panel;              // number of the panel
+  Value column0;            // its first column
+  Value rowEnd, row0, rows; // end of the block; first row and rows of the tile
+  Value tileRow;            // first row of the tile in `partial`
+  Value kBegin, kEnd;       // the block of k
+  Value firstBlock;         // i1; null if there is only one block
+  Value partial;            // sums on their way to the epilogue
   LogicalResult status = success();
 };
 
@@ -105,9 +105,8 @@ LogicalResult LinearEmitter::emit() {
   Value blocks = b.divCeil(b.dim(y, 0), kBlockRows);
   int64_t panelBytes = spec.inputs * kPanelColumns * sizeof(float);
   int64_t grain = std::max<int64_t>(1, kGrainBytes / panelBytes);
-  b.forall({b.index(spec.getPanels()), blocks}, grain, [&](ValueRange unit) {
-    emitUnit(unit[0], unit[1]);
-  });
+  b.forall({b.index(spec.getPanels()), blocks}, grain,
+           [&](ValueRange unit) { emitUnit(unit[0], unit[1]); });
   b.finish();
   return status;
 }
@@ -126,8 +125,7 @@ void LinearEmitter::emitUnit(Value panelNumber, Value block) {
       row0 = row;
       rows = b.minIndex(b.sub(rowEnd, row), b.index(kTileRows));
       tileRow = blocks > 1 ? b.sub(row, begin) : b.index(0);
-      b.switchOf(rows, 1, kTileRows,
-                 [&](int64_t count) { emitTile(count); });
+      b.switchOf(rows, 1, kTileRows, [&](int64_t count) { emitTile(count); });
       auto epilogue = [&] { emitEpilogue(kPanelColumns); };
       if (last)
         b.ifThen(last, epilogue);
@@ -162,9 +160,8 @@ void LinearEmitter::emitTile(int64_t count) {
   Value end = b.index(kPanelColumns);
   if (spec.outputs % kPanelColumns != 0)
     end = b.minIndex(end, b.sub(b.index(spec.outputs), column0));
-  b.forRange(b.index(0), end, columns, [&](Value column) {
-    emitPass(count, columns, column);
-  });
+  b.forRange(b.index(0), end, columns,
+             [&](Value column) { emitPass(count, columns, column); });
 }
 
 void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
@@ -204,19 +201,17 @@ void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
   Value evenEnd = kEnd;
   if (spec.inputs % kUnroll != 0)
     evenEnd = b.sub(kEnd, b.rem(b.sub(kEnd, kBegin), kUnroll));
-  sums = b.forRange(kBegin, evenEnd, kUnroll, sums,
-                    [&](Value k, ValueRange carried) {
-                      SmallVector<Value> next(carried);
-                      for (int64_t step = 0; step < kUnroll; ++step)
-                        next = emitStep(count, vectors, column, b.add(k, step),
-                                        next);
-                      return next;
-                    });
+  sums = b.forRange(
+      kBegin, evenEnd, kUnroll, sums, [&](Value k, ValueRange carried) {
+        SmallVector<Value> next(carried);
+        for (int64_t step = 0; step < kUnroll; ++step)
+          next = emitStep(count, vectors, column, b.add(k, step), next);
+        return next;
+      });
   if (spec.inputs % kUnroll != 0)
-    sums = b.forRange(evenEnd, kEnd, 1, sums,
-                      [&](Value k, ValueRange carried) {
-                        return emitStep(count, vectors, column, k, carried);
-                      });
+    sums = b.forRange(evenEnd, kEnd, 1, sums, [&](Value k, ValueRange carried) {
+      return emitStep(count, vectors, column, k, carried);
+    });
 
   for (int64_t r = 0; r < count; ++r)
     for (int64_t n = 0; n < vectors; ++n)
@@ -278,8 +273,8 @@ void LinearEmitter::emitEpilogue(int64_t columns) {
   b.forRange(b.index(0), rows, 1, [&](Value r) {
     if (tail == 0)
       return row(r, kPanelColumns);
-    Value isTail = arith::CmpIOp::create(
-        b, arith::CmpIPredicate::eq, panel, b.index(spec.getPanels() - 1));
+    Value isTail = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, panel,
+                                         b.index(spec.getPanels() - 1));
     auto branch = scf::IfOp::create(b, isTail, /*withElseRegion=*/true);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(&branch.getThenRegion().front());
@@ -301,8 +296,7 @@ EpilogueFn lathe::getRegionEpilogue(Region &region) {
   };
 }
 
-FailureOr<func::FuncOp> lathe::emitLinearKernel(ModuleOp module,
-                                                StringRef name,
+FailureOr<func::FuncOp> lathe::emitLinearKernel(ModuleOp module, StringRef name,
                                                 const LinearSpec &spec,
                                                 const CpuTarget &target) {
   MLIRContext *context = module.getContext();
@@ -319,8 +313,7 @@ FailureOr<func::FuncOp> lathe::emitLinearKernel(ModuleOp module,
       MemRefType::get({ShapedType::kDynamic, spec.inputs}, f32, layout),
       MemRefType::get({spec.getPanels(), spec.inputs, kPanelColumns}, f32)};
   if (spec.bias)
-    types.push_back(
-        MemRefType::get({spec.getPanels() * kPanelColumns}, f32));
+    types.push_back(MemRefType::get({spec.getPanels() * kPanelColumns}, f32));
   for (ExtraKind kind : spec.extras) {
     switch (kind) {
     case ExtraKind::Tensor:

@@ -94,8 +94,7 @@ void NormEmitter::emitRow(Value number) {
     Value value = load(x, column, mask);
     if (!spec.residual)
       return value;
-    value =
-        arith::AddFOp::create(b, value, load(addend, column, mask));
+    value = arith::AddFOp::create(b, value, load(addend, column, mask));
     b.store(value, sum, {row, column}, mask);
     return value;
   };
@@ -117,24 +116,21 @@ void NormEmitter::emitRow(Value number) {
   }
   Value deviation = math::SqrtOp::create(
       b, arith::AddFOp::create(b, meanSquare, b.scalar(spec.epsilon)));
-  Value scale = b.broadcast(
-      arith::DivFOp::create(b, b.scalar(1.0), deviation));
+  Value scale = b.broadcast(arith::DivFOp::create(b, b.scalar(1.0), deviation));
 
-  forEachVector(b, b.index(spec.columns), kUnroll,
-                [&](Value column, Value mask) {
-                  Value value = load(input, column, mask);
-                  if (layer)
-                    value = arith::SubFOp::create(b, value, mean);
-                  value = arith::MulFOp::create(b, value, scale);
-                  // Packed vectors are padded: no mask.
-                  if (gamma)
-                    value = arith::MulFOp::create(b, value,
-                                                  b.load(gamma, {column}));
-                  if (beta)
-                    value =
-                        arith::AddFOp::create(b, value, b.load(beta, {column}));
-                  b.store(value, y, {row, column}, mask);
-                });
+  forEachVector(
+      b, b.index(spec.columns), kUnroll, [&](Value column, Value mask) {
+        Value value = load(input, column, mask);
+        if (layer)
+          value = arith::SubFOp::create(b, value, mean);
+        value = arith::MulFOp::create(b, value, scale);
+        // Packed vectors are padded: no mask.
+        if (gamma)
+          value = arith::MulFOp::create(b, value, b.load(gamma, {column}));
+        if (beta)
+          value = arith::AddFOp::create(b, value, b.load(beta, {column}));
+        b.store(value, y, {row, column}, mask);
+      });
 }
 
 func::FuncOp lathe::emitNormKernel(ModuleOp module, StringRef name,

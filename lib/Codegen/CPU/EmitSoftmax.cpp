@@ -39,14 +39,13 @@ static void emitRow(KernelBuilder &b, Value x, Value y, Value row) {
       b, columns, kUnroll, b.splat(0.0),
       [&](Value column, Value mask, Value sum) {
         Value value = b.load(x, at(column), mask);
-        value = math::ExpOp::create(
-            b, arith::SubFOp::create(b, value, largest));
+        value =
+            math::ExpOp::create(b, arith::SubFOp::create(b, value, largest));
         b.store(value, y, at(column), mask);
         return addF(sum, value);
       },
       addF));
-  Value scale =
-      b.broadcast(arith::DivFOp::create(b, b.scalar(1.0), sum));
+  Value scale = b.broadcast(arith::DivFOp::create(b, b.scalar(1.0), sum));
   forEachVector(b, columns, kUnroll, [&](Value column, Value mask) {
     Value value = b.load(y, at(column), mask);
     b.store(arith::MulFOp::create(b, value, scale), y, at(column), mask);
@@ -58,8 +57,7 @@ func::FuncOp lathe::emitSoftmaxKernel(ModuleOp module, StringRef name,
                                       const CpuTarget &target) {
   auto rows = MemRefType::get({ShapedType::kDynamic, columns},
                               Float32Type::get(module.getContext()));
-  func::FuncOp func =
-      createKernel(module, name, {rows, rows}, module.getLoc());
+  func::FuncOp func = createKernel(module, name, {rows, rows}, module.getLoc());
   KernelBuilder b(func, target);
   Value x = func.getArgument(1), y = func.getArgument(2);
   int64_t length = ShapedType::isDynamic(columns) ? kUsualColumns : columns;

@@ -41,8 +41,7 @@ static std::optional<double> getConstant(Value value) {
 static Value expandConstantPower(ImplicitLocOpBuilder &b, Value x,
                                  double exponent) {
   auto constant = [&](double value) -> Value {
-    TypedAttr attr =
-        b.getFloatAttr(getElementTypeOrSelf(x.getType()), value);
+    TypedAttr attr = b.getFloatAttr(getElementTypeOrSelf(x.getType()), value);
     if (auto vector = dyn_cast<VectorType>(x.getType()))
       attr = DenseElementsAttr::get(vector, attr);
     return arith::ConstantOp::create(b, attr);
@@ -62,8 +61,8 @@ static Value expandConstantPower(ImplicitLocOpBuilder &b, Value x,
     return {};
   // Unlike a root, the power of -0 is +0 and that of -inf is inf.
   double infinity = std::numeric_limits<double>::infinity();
-  Value root = arith::AddFOp::create(b, math::SqrtOp::create(b, x),
-                                     constant(0.0));
+  Value root =
+      arith::AddFOp::create(b, math::SqrtOp::create(b, x), constant(0.0));
   Value isEnd = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, x,
                                       constant(-infinity));
   return arith::SelectOp::create(b, isEnd, constant(infinity), root);
@@ -184,10 +183,9 @@ private:
         .Case<math::FmaOp, vector::FMAOp>([&](auto) {
           if (hasFma)
             return;
-          Value product = arith::MulFOp::create(b, op->getOperand(0),
-                                                op->getOperand(1));
-          replace(op,
-                  arith::AddFOp::create(b, product, op->getOperand(2)));
+          Value product =
+              arith::MulFOp::create(b, op->getOperand(0), op->getOperand(1));
+          replace(op, arith::AddFOp::create(b, product, op->getOperand(2)));
         })
         .Case([&](arith::TruncFOp) { expandTruncation(b, op); })
         .Case([&](arith::ExtFOp) { expandExtension(b, op); })
@@ -222,8 +220,7 @@ private:
       operands.push_back(arith::ExtFOp::create(b, wide, operand));
     Operation *clone = b.create(op->getLoc(), op->getName().getIdentifier(),
                                 operands, wide, op->getAttrs());
-    Operation *narrow =
-        arith::TruncFOp::create(b, type, clone->getResult(0));
+    Operation *narrow = arith::TruncFOp::create(b, type, clone->getResult(0));
     replace(op, narrow->getResult(0));
     for (Value operand : operands)
       expand(operand.getDefiningOp());
@@ -242,8 +239,8 @@ private:
     if (fromDouble)
       x = truncateToOdd(b, x);
     if (!isBFloat && hasHalf)
-      return replace(
-          op, arith::TruncFOp::create(b, op->getResult(0).getType(), x));
+      return replace(op,
+                     arith::TruncFOp::create(b, op->getResult(0).getType(), x));
     replace(op, isBFloat ? truncateToBFloat(b, x) : truncateToHalf(b, x));
   }
 

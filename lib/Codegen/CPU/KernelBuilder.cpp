@@ -26,17 +26,17 @@ func::FuncOp lathe::createKernel(ModuleOp module, StringRef name,
   auto func = func::FuncOp::create(builder, loc, name,
                                    builder.getFunctionType(types, {}));
   func.setPrivate();
-  func->setAttr("llvm.linkage",
-                LLVM::LinkageAttr::get(builder.getContext(),
-                                       LLVM::Linkage::Internal));
+  func->setAttr(
+      "llvm.linkage",
+      LLVM::LinkageAttr::get(builder.getContext(), LLVM::Linkage::Internal));
   func.setArgAttr(0, kCtxAttr, builder.getUnitAttr());
   func.addEntryBlock();
   return func;
 }
 
 Value lathe::buildMemRef(OpBuilder &builder, Location loc, Value ptr,
-                         MemRefType type, ValueRange sizes,
-                         ValueRange strides, Value offset) {
+                         MemRefType type, ValueRange sizes, ValueRange strides,
+                         Value offset) {
   int64_t rank = type.getRank();
   auto [staticStrides, staticOffset] = type.getStridesAndOffset();
 
@@ -61,8 +61,8 @@ Value lathe::buildMemRef(OpBuilder &builder, Location loc, Value ptr,
       LLVM::LLVMStructType::getLiteral(builder.getContext(), fields);
   Value descriptor = LLVM::PoisonOp::create(builder, loc, descriptorType);
   auto insert = [&](Value value, ArrayRef<int64_t> position) {
-    descriptor = LLVM::InsertValueOp::create(builder, loc, descriptor, value,
-                                             position);
+    descriptor =
+        LLVM::InsertValueOp::create(builder, loc, descriptor, value, position);
   };
   insert(ptr, {0});
   insert(ptr, {1});
@@ -97,12 +97,12 @@ Value lathe::getPointer(OpBuilder &builder, Location loc, Value memref) {
         memref::ExtractStridedMetadataOp::create(builder, loc, memref);
     Value bytes = arith::ConstantIndexOp::create(
         builder, loc, type.getElementTypeBitWidth() / 8);
-    Value skipped = arith::MulIOp::create(builder, loc, metadata.getOffset(),
-                                          bytes);
+    Value skipped =
+        arith::MulIOp::create(builder, loc, metadata.getOffset(), bytes);
     address = arith::AddIOp::create(builder, loc, address, skipped);
   }
-  address = arith::IndexCastOp::create(builder, loc, builder.getI64Type(),
-                                       address);
+  address =
+      arith::IndexCastOp::create(builder, loc, builder.getI64Type(), address);
   return LLVM::IntToPtrOp::create(
       builder, loc, LLVM::LLVMPointerType::get(builder.getContext()), address);
 }
@@ -267,8 +267,7 @@ Value KernelBuilder::loadScalar(Value memref, ValueRange indices) {
   return memref::LoadOp::create(*this, memref, indices);
 }
 
-void KernelBuilder::storeScalar(Value value, Value memref,
-                                ValueRange indices) {
+void KernelBuilder::storeScalar(Value value, Value memref, ValueRange indices) {
   memref::StoreOp::create(*this, value, memref, indices);
 }
 
@@ -289,14 +288,12 @@ Value KernelBuilder::stack(ArrayRef<int64_t> shape) {
                                   getI64IntegerAttr(64));
 }
 
-void KernelBuilder::prefetch(Value ptr, Value bytes, bool write,
-                             int locality) {
+void KernelBuilder::prefetch(Value ptr, Value bytes, bool write, int locality) {
   // Not memref.prefetch: its address is computed like a load's, which says
   // that it is inside the buffer.
   Value offset = arith::IndexCastOp::create(*this, getI64Type(), bytes);
-  Value address =
-      LLVM::GEPOp::create(*this, ptr.getType(), getI8Type(), ptr,
-                          ArrayRef<LLVM::GEPArg>{offset});
+  Value address = LLVM::GEPOp::create(*this, ptr.getType(), getI8Type(), ptr,
+                                      ArrayRef<LLVM::GEPArg>{offset});
   LLVM::Prefetch::create(*this, address, write ? 1 : 0, locality, 1);
 }
 

@@ -117,9 +117,8 @@ static void makeSequential(const ParallelLoop &loop) {
   auto values = [&](ArrayRef<OpFoldResult> bounds) {
     return getValueOrCreateConstantIndexOp(builder, loc, bounds);
   };
-  scf::LoopNest nest =
-      scf::buildLoopNest(builder, loc, values(loop.lower), values(loop.upper),
-                         values(loop.step));
+  scf::LoopNest nest = scf::buildLoopNest(
+      builder, loc, values(loop.lower), values(loop.upper), values(loop.step));
   SmallVector<Value> ivs;
   for (scf::ForOp level : nest.loops)
     ivs.push_back(level.getInductionVar());
@@ -149,13 +148,12 @@ Outliner::Outliner(func::FuncOp host, Value ctx, Operation *op, int64_t number)
       i64(IntegerType::get(op->getContext(), 64)), outer(op),
       inner(op->getContext()) {
   inner.setInsertionPointAfter(host);
-  body = func::FuncOp::create(
-      inner, loc, (host.getName() + "_body" + Twine(number)).str(),
-      inner.getFunctionType({ptr, i64, i64}, {}));
+  body = func::FuncOp::create(inner, loc,
+                              (host.getName() + "_body" + Twine(number)).str(),
+                              inner.getFunctionType({ptr, i64, i64}, {}));
   body.setPrivate();
-  body->setAttr("llvm.linkage",
-                LLVM::LinkageAttr::get(op->getContext(),
-                                       LLVM::Linkage::Internal));
+  body->setAttr("llvm.linkage", LLVM::LinkageAttr::get(
+                                    op->getContext(), LLVM::Linkage::Internal));
   inner.setInsertionPointToStart(body.addEntryBlock());
 }
 
@@ -211,8 +209,8 @@ FailureOr<Fields> Outliner::split(Value value) {
     return loop.op->emitOpError("reads a value of type ")
            << type << ", which a closure cannot hold";
 
-  Value address = toI64(
-      memref::ExtractAlignedPointerAsIndexOp::create(outer, loc, value));
+  Value address =
+      toI64(memref::ExtractAlignedPointerAsIndexOp::create(outer, loc, value));
   Fields fields = {LLVM::IntToPtrOp::create(outer, loc, ptr, address)};
   if (memref.hasStaticShape() && countDynamic(strides) == 0 &&
       !ShapedType::isDynamic(offset))
@@ -245,7 +243,8 @@ Value Outliner::join(Type type, ValueRange fields) {
   if (!memref)
     return fields[0];
   auto [strides, fixedOffset] = memref.getStridesAndOffset();
-  SmallVector<Value> indices = llvm::map_to_vector(fields.drop_front(), toIndex);
+  SmallVector<Value> indices =
+      llvm::map_to_vector(fields.drop_front(), toIndex);
   ValueRange rest(indices);
   Value offset;
   if (ShapedType::isDynamic(fixedOffset)) {
@@ -288,7 +287,8 @@ LogicalResult Outliner::passReads() {
   for (auto &[value, fields] : passed) {
     SmallVector<Value> loaded;
     for (Value field : fields) {
-      LLVM::StoreOp::create(outer, loc, field, getField(outer, closure, number));
+      LLVM::StoreOp::create(outer, loc, field,
+                            getField(outer, closure, number));
       loaded.push_back(
           LLVM::LoadOp::create(inner, loc, field.getType(),
                                getField(inner, body.getArgument(0), number)));
@@ -347,8 +347,8 @@ void Outliner::emitRange() {
 void Outliner::emitCall() {
   Value address = func::ConstantOp::create(outer, loc, body.getFunctionType(),
                                            SymbolRefAttr::get(body));
-  address = UnrealizedConversionCastOp::create(outer, loc, ptr, address)
-                .getResult(0);
+  address =
+      UnrealizedConversionCastOp::create(outer, loc, ptr, address).getResult(0);
   Value pool = LLVM::LoadOp::create(outer, loc, ptr, ctx);
   Value grain = LLVM::ConstantOp::create(
       outer, loc, i64, outer.getI64IntegerAttr(loop.getGrain()));

@@ -26,19 +26,19 @@ using arith::CmpFPredicate;
 static const double exp32[] = {0.500000010096, 0.166665128933, 0.0416661873593,
                                0.00836959801736, 0.00139517127529};
 static const double exp64[] = {
-    0.50000000000000140598,   0.166666666666667024,
-    0.041666666666503016196,  0.008333333333305076639,
-    0.0013888888950556253478, 0.00019841269921991846129,
+    0.50000000000000140598,     0.166666666666667024,
+    0.041666666666503016196,    0.008333333333305076639,
+    0.0013888888950556253478,   0.00019841269921991846129,
     0.000024801486026953139608, 2.7557212182068010144e-6,
-    2.7632753512119676752e-7, 2.5119165687416332175e-8};
+    2.7632753512119676752e-7,   2.5119165687416332175e-8};
 
 // 2 (atanh(s) - s) / s^3 in s^2, where 1 + f = (1 + s) / (1 - s).
 static const double log32[] = {0.666666665484, 0.400001265067, 0.285503150459,
                                0.233437815525};
-static const double log64[] = {
-    0.66666666666666666445, 0.40000000000000951191, 0.28571428570759101756,
-    0.22222222401628232718, 0.18181794596978089108, 0.15386295664612969958,
-    0.13267293038414138527, 0.13101928562462219418};
+static const double log64[] = {0.66666666666666666445, 0.40000000000000951191,
+                               0.28571428570759101756, 0.22222222401628232718,
+                               0.18181794596978089108, 0.15386295664612969958,
+                               0.13267293038414138527, 0.13101928562462219418};
 
 // (sin(r) - r) / r^3 in r^2, |r| <= pi / 4.
 static const double sin32[] = {-0.166666542255, 0.00833213149554,
@@ -61,28 +61,29 @@ static const double atan32[] = {-0.333333146767, 0.199984344957,
                                 -0.142427419594, 0.105873647901,
                                 -0.0606053031559};
 static const double atan64[] = {
-    -0.33333333333333328057, 0.1999999999999772987,   -0.14285714285386884587,
+    -0.33333333333333328057, 0.1999999999999772987,    -0.14285714285386884587,
     0.11111111087774954903,  -0.090909081219446734947, 0.076922821181169704229,
-    -0.0666621586636338728,  0.058769043159440941196, -0.052175927880949411278,
-    0.045000667528399212707, -0.03338986752025783775, 0.015106255207492456481};
+    -0.0666621586636338728,  0.058769043159440941196,  -0.052175927880949411278,
+    0.045000667528399212707, -0.03338986752025783775,  0.015106255207492456481};
 
 // (asin(s) - s) / s^3 in s^2, |s| <= 1/2.
 static const double asin32[] = {0.166666593824,  0.0750054209545,
                                 0.044509355826,  0.031873713463,
                                 0.0141800618465, 0.0378912271493};
 static const double asin64[] = {
-    0.1666666666666665907,   0.075000000000027866654, 0.044642857139343560327,
-    0.03038194466646698159,  0.022372150816925283487, 0.017352963108169844813,
-    0.013961604090654263416, 0.011588787501068374571, 0.0094614547680894301886,
-    0.010124003962202559944, 0.00028513116239266604406,
-    0.025725688175035798204, -0.027345484008750259455,
-    0.034352169288228377684};
+    0.1666666666666665907,     0.075000000000027866654,
+    0.044642857139343560327,   0.03038194466646698159,
+    0.022372150816925283487,   0.017352963108169844813,
+    0.013961604090654263416,   0.011588787501068374571,
+    0.0094614547680894301886,  0.010124003962202559944,
+    0.00028513116239266604406, 0.025725688175035798204,
+    -0.027345484008750259455,  0.034352169288228377684};
 
 // (-log(erfc(t)) - t) / t in t, up to where erf(t) rounds to 1.
 static const double erf32[] = {
-    0.128379171111,     0.636619395442,    0.102777727975,
+    0.128379171111,     0.636619395442,     0.102777727975,
     -0.019152724784,    -0.000160972679183, 0.00166756727443,
-    -0.000633116525922, 0.000117716059048, -9.26428400915e-6};
+    -0.000633116525922, 0.000117716059048,  -9.26428400915e-6};
 static const double erf64[] = {
     0.12837916709551257415,     0.63661977236758120337,
     0.1027726033019516751,      -0.01912844700942025703,
@@ -209,8 +210,7 @@ Value MathFunctions::shiftRight(Value i, int64_t count) {
 }
 Value MathFunctions::isZeroI(Value i) {
   Value zero = makeConstant(
-      b, i.getType(),
-      b.getIntegerAttr(getElementTypeOrSelf(i.getType()), 0));
+      b, i.getType(), b.getIntegerAttr(getElementTypeOrSelf(i.getType()), 0));
   return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, i, zero);
 }
 
@@ -235,8 +235,7 @@ Value MathFunctions::narrow(Value x) {
 
 Value MathFunctions::powerOfTwo(Value i) {
   int64_t bias = isDouble ? 1023 : 127, mantissa = isDouble ? 52 : 23;
-  return fromBits(
-      arith::ShLIOp::create(b, addI(i, ci(bias)), ci(mantissa)));
+  return fromBits(arith::ShLIOp::create(b, addI(i, ci(bias)), ci(mantissa)));
 }
 
 MathFunctions::Rounded MathFunctions::nearest(Value x) {
@@ -251,8 +250,8 @@ MathFunctions::Rounded MathFunctions::nearest(Value x) {
 MathFunctions::Reduced MathFunctions::reduceExp(Value x) {
   // The high part has so few bits that its product with n is exact.
   double high = isDouble ? 0x1.62e42feep-1 : 0x1.63p-1;
-  double low = isDouble ? 1.908214929270587816144e-10
-                        : -2.121944400546905827679e-4;
+  double low =
+      isDouble ? 1.908214929270587816144e-10 : -2.121944400546905827679e-4;
   Rounded n = nearest(mul(x, c(log2E)));
   Value r = multiplyAdd(n.value, c(-high), x);
   return {multiplyAdd(n.value, c(-low), r), n.integer};
@@ -387,9 +386,10 @@ Value MathFunctions::log10(Value x) {
   Split split = splitLog(x);
   Value natural = sub(split.f, logTail(split.f, c(0.0)));
   double high = isDouble ? 0x1.34413508p-2 : 0x1.344p-2;
-  double low = isDouble ? 1.14511008980218386912e-10 : 4.605038981195213738895e-6;
-  Value sum = multiplyAdd(natural, c(0.43429448190325182765),
-                          mul(split.k, c(low)));
+  double low =
+      isDouble ? 1.14511008980218386912e-10 : 4.605038981195213738895e-6;
+  Value sum =
+      multiplyAdd(natural, c(0.43429448190325182765), mul(split.k, c(low)));
   return logSpecials(x, multiplyAdd(split.k, c(high), sum));
 }
 
@@ -465,14 +465,14 @@ Value MathFunctions::pow(Value x, Value y) {
 
   // A negative x has a power where y is an integer, with the sign of x where y
   // is odd.
-  auto truncated = [&](Value v) -> Value { return math::TruncOp::create(b, v); };
+  auto truncated = [&](Value v) -> Value {
+    return math::TruncOp::create(b, v);
+  };
   Value isInteger = cmp(CmpFPredicate::OEQ, truncated(y), y);
   Value half = mul(y, c(0.5));
-  Value isOdd =
-      land(isInteger, cmp(CmpFPredicate::ONE, truncated(half), half));
+  Value isOdd = land(isInteger, cmp(CmpFPredicate::ONE, truncated(half), half));
   Value negative = land(less(x, 0.0), greater(x, -infinity));
-  Value undefined = land(
-      negative, cmp(CmpFPredicate::ONE, truncated(y), y));
+  Value undefined = land(negative, cmp(CmpFPredicate::ONE, truncated(y), y));
   value = select(undefined, c(std::nan("")), value);
   value = select(isOdd, copySign(value, x), value);
   // 1 whatever the other is, also NaN; and (-1)^inf.
@@ -493,8 +493,8 @@ Value MathFunctions::fmod(Value x, Value y) {
     // The halves of y, whose products with the quotient are exact.
     Value mask = m.ci(-(int64_t(1) << 27));
     Value high = fromBits(arith::AndIOp::create(b, bits(wideY), mask));
-    rest = sub(sub(wideX, mul(quotient, high)),
-               mul(quotient, sub(wideY, high)));
+    rest =
+        sub(sub(wideX, mul(quotient, high)), mul(quotient, sub(wideY, high)));
   }
   // The division may have rounded up to an integer.
   rest = m.select(m.less(rest, 0.0), m.add(rest, wideY), rest);
@@ -586,8 +586,8 @@ Value MathFunctions::acos(Value x) {
   Value p = asinReduced(select(big, sqrt(z), a), z);
   Value twice = add(p, p);
   double low = getHalfPiLow(isDouble);
-  Value outer = select(less(x, 0.0),
-                       sub(c(2 * halfPi), sub(twice, c(2 * low))), twice);
+  Value outer =
+      select(less(x, 0.0), sub(c(2 * halfPi), sub(twice, c(2 * low))), twice);
   Value inner = sub(c(halfPi), sub(copySign(p, x), c(low)));
   return select(big, outer, inner);
 }

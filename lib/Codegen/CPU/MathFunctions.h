@@ -118,8 +118,8 @@ private:
   /// `value` for positive finite x, else what log gives there.
   Value logSpecials(Value x, Value value);
   struct Quadrant {
-    Value r;  // |r| <= pi / 4
-    Value q;  // i32 or i64: number of the quarter turn
+    Value r; // |r| <= pi / 4
+    Value q; // i32 or i64: number of the quarter turn
   };
   Quadrant reduceTurn(Value x);
   Value sinReduced(Value r);

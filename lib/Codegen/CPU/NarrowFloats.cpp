@@ -90,8 +90,7 @@ Value lathe::truncateToHalf(ImplicitLocOpBuilder &b, Value x) {
 
   Value isOdd = w.land(w.right(magnitude, 13), 1);
   Value rebased = w.sub(magnitude, w.constant((127 - 15) << 23));
-  Value normal =
-      w.right(w.add(rebased, w.add(isOdd, w.constant(0xfff))), 13);
+  Value normal = w.right(w.add(rebased, w.add(isOdd, w.constant(0xfff))), 13);
   // Adding 1/2 leaves a denormal of f16 in the low bits, rounded by the
   // processor.
   Value half = w.floats(w.constant(0x3f000000));
@@ -112,8 +111,7 @@ Value lathe::extendHalf(ImplicitLocOpBuilder &b, Value x) {
   Value sign = w.left(w.land(bits, 0x8000), 16);
   // The exponent's bias differs by 112; a product also makes denormals normal.
   Value scale = w.floats(w.constant((127 + 112) << 23));
-  Value scaled = w.bits(
-      arith::MulFOp::create(b, w.floats(magnitude), scale));
+  Value scaled = w.bits(arith::MulFOp::create(b, w.floats(magnitude), scale));
   Value special = w.lor(magnitude, w.constant(0x7f800000));
   Value isSpecial = w.above(magnitude, (0x7c00 << 13) - 1);
   return w.floats(w.lor(w.select(isSpecial, special, scaled), sign));
@@ -128,9 +126,9 @@ Value lathe::truncateToOdd(ImplicitLocOpBuilder &b, Value x) {
     return arith::CmpFOp::create(b, predicate, l, r);
   };
   Value inexact = compare(arith::CmpFPredicate::ONE, back, x);
-  Value tooFar = compare(arith::CmpFPredicate::OGT,
-                         math::AbsFOp::create(b, back),
-                         math::AbsFOp::create(b, x));
+  Value tooFar =
+      compare(arith::CmpFPredicate::OGT, math::AbsFOp::create(b, back),
+              math::AbsFOp::create(b, x));
   Value bits = w.bits(nearest);
   Value towardZero = w.select(tooFar, w.sub(bits, w.constant(1)), bits);
   Value odd = w.lor(towardZero, w.constant(1));

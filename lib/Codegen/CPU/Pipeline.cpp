@@ -27,8 +27,7 @@ void lathe::registerCpuCodegenDialects(DialectRegistry &registry) {
   registerLLVMDialectTranslation(registry);
 }
 
-void lathe::buildCpuToLLVMPipeline(OpPassManager &pm,
-                                   const CpuTarget &target) {
+void lathe::buildCpuToLLVMPipeline(OpPassManager &pm, const CpuTarget &target) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   // 16-bit floats are for storage: LLVM would call libraries between any two

@@ -13,7 +13,8 @@ using namespace mlir;
 using namespace lathe;
 
 namespace {
-/// [0, blocks) in blocks of vectors, [blocks, vectors) in vectors, and the rest.
+/// [0, blocks) in blocks of vectors, [blocks, vectors) in vectors, and the
+/// rest.
 struct Ranges {
   Value blocks, vectors, rest;
 
@@ -25,8 +26,7 @@ struct Ranges {
   }
 
   Value hasRest(KernelBuilder &b) const {
-    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, rest,
-                                 b.index(0));
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, rest, b.index(0));
   }
 };
 } // namespace
@@ -56,8 +56,8 @@ Value lathe::reduceVectors(KernelBuilder &b, Value columns, int64_t unroll,
                     [&](Value column, ValueRange carried) {
                       SmallVector<Value> next;
                       for (int64_t i = 0; i < unroll; ++i)
-                        next.push_back(body(b.add(column, i * lanes), {},
-                                            carried[i]));
+                        next.push_back(
+                            body(b.add(column, i * lanes), {}, carried[i]));
                       return next;
                     });
   // As a tree, which depends on nothing but `unroll`.
@@ -79,8 +79,8 @@ Value lathe::reduceVectors(KernelBuilder &b, Value columns, int64_t unroll,
   b.setInsertionPointToStart(&branch.getThenRegion().front());
   Value mask = b.firstLanes(ranges.rest);
   Value last = body(ranges.vectors, mask, sums[0]);
-  scf::YieldOp::create(
-      b, Value(arith::SelectOp::create(b, mask, last, sums[0])));
+  scf::YieldOp::create(b,
+                       Value(arith::SelectOp::create(b, mask, last, sums[0])));
   b.setInsertionPointToStart(&branch.getElseRegion().front());
   scf::YieldOp::create(b, sums[0]);
   return branch.getResult(0);

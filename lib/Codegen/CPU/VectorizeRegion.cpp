@@ -47,9 +47,10 @@ static LogicalResult vectorizeOp(OpBuilder &builder, Operation &op,
   return success();
 }
 
-FailureOr<SmallVector<Value>>
-lathe::vectorizeScalarRegion(OpBuilder &builder, Region &region,
-                             ValueRange arguments, int64_t lanes) {
+FailureOr<SmallVector<Value>> lathe::vectorizeScalarRegion(OpBuilder &builder,
+                                                           Region &region,
+                                                           ValueRange arguments,
+                                                           int64_t lanes) {
   assert(region.hasOneBlock() && "an elementwise region has one block");
   Block &block = region.front();
   assert(block.getNumArguments() == arguments.size());

@@ -9,7 +9,7 @@
 #include "ShapeRules.h"
 
 using namespace lathe;
-using shape::likeFirst;
+using shape::firstLikeFirst;
 using shape::setRank;
 
 static void attentionShape(const NodeInfo &node, shape::Results results) {
@@ -38,10 +38,6 @@ static std::string checkAttention(const NodeInfo &node) {
   if (query->getRank() == 3 && (!heads || !kvHeads))
     return "Q of rank 3 needs q_num_heads and kv_num_heads";
   return "";
-}
-
-static void firstLikeFirst(const NodeInfo &node, shape::Results results) {
-  likeFirst(node, results.take_front(1));
 }
 
 static void linearAttentionShape(const NodeInfo &, shape::Results results) {
@@ -75,9 +71,9 @@ static constexpr OpRow kRows[] = {
      "q_num_heads:int, qk_matmul_output_mode:int=0, right_window_size:int=-1, "
      "scale:float, softcap:float=0.0, softmax_precision:int",
      attentionShape, checkAttention},
-    {"CausalConvWithState", 27, "input:T{float}, weight:T, bias?:T, past_state?:T",
-     "output:T, present_state:T", "activation:string=none",
-     shape::rankOfFirst},
+    {"CausalConvWithState", 27,
+     "input:T{float}, weight:T, bias?:T, past_state?:T",
+     "output:T, present_state:T", "activation:string=none", shape::rankOfFirst},
     {"LinearAttention", 27,
      "query:T{float}, key:T, value:T, past_state?:S{float}, decay?:T, beta?:T",
      "output:T, present_state:S|T",

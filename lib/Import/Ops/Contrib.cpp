@@ -9,23 +9,16 @@
 #include "ShapeRules.h"
 
 using namespace lathe;
+using shape::firstLikeFirst;
 using shape::likeFirst;
+using shape::ranked;
 using shape::setRank;
-
-static const ValueType *ranked(const NodeInfo &node, unsigned i) {
-  const ValueType *type = node.getInput(i);
-  return type && type->hasRank() ? type : nullptr;
-}
 
 /// Outputs 0 and 3 are shaped like the input; 1 and 2 are statistics.
 static void skipNormShape(const NodeInfo &node, shape::Results results) {
   likeFirst(node, results.take_front(1));
   if (results.size() > 3)
     likeFirst(node, results.drop_front(3));
-}
-
-static void firstLikeFirst(const NodeInfo &node, shape::Results results) {
-  likeFirst(node, results.take_front(1));
 }
 
 static std::string checkHeads(const NodeInfo &node) {
@@ -97,8 +90,8 @@ static std::string checkMatMulNBits(const NodeInfo &node) {
     present = *product;
   }
   if (present != wanted)
-    return "input 1 has " + std::to_string(present) + " bytes, K, N, bits and "
-           "block_size want " + std::to_string(wanted);
+    return "input 1 has " + std::to_string(present) +
+           " bytes, K, N, bits and block_size want " + std::to_string(wanted);
   return "";
 }
 
@@ -116,8 +109,8 @@ static constexpr OpRow kRows[] = {
     {"DequantizeLinear", 1, "x:T1{quant}, x_scale:T2{float}, x_zero_point?:T1",
      "y:T2", "axis:int", likeFirst},
     {"DynamicQuantizeMatMul", 1,
-     "A:T1{f32}, B:T2{int}, b_scale:T1, b_zero_point?:T2, bias?:T1", "Y:T1",
-     "", fusedMatMulShape},
+     "A:T1{f32}, B:T2{int}, b_scale:T1, b_zero_point?:T2, bias?:T1", "Y:T1", "",
+     fusedMatMulShape},
     {"EmbedLayerNormalization", 1,
      "input_ids:i32, segment_ids?:i32, word_embedding:T{float}, "
      "position_embedding:T, segment_embedding?:T, gamma:T, beta:T, mask?:i32, "

@@ -9,12 +9,8 @@
 #include "ShapeRules.h"
 
 using namespace lathe;
+using shape::ranked;
 using shape::setRank;
-
-static const ValueType *ranked(const NodeInfo &node, unsigned i) {
-  const ValueType *type = node.getInput(i);
-  return type && type->hasRank() ? type : nullptr;
-}
 
 /// Entry `i` of a per-axis list, or the default that ONNX gives it.
 static int64_t entry(const std::optional<llvm::SmallVector<int64_t, 8>> &list,
@@ -50,7 +46,8 @@ static shape::Dims windowDims(const NodeInfo &node,
   return dims;
 }
 
-/// Kernel extents: the attribute, or the weight's shape behind operand `weight`.
+/// Kernel extents: the attribute, or the weight's shape behind operand
+/// `weight`.
 static std::optional<llvm::SmallVector<int64_t, 8>>
 kernelOf(const NodeInfo &node, std::optional<unsigned> weight) {
   if (auto kernel = node.getInts("kernel_shape"))
@@ -89,9 +86,8 @@ static std::string checkWindow(const NodeInfo &node,
     if (!values)
       continue;
     if (axes && values->size() != *axes * list.perAxis)
-      return std::string(list.name) + " has " +
-             std::to_string(values->size()) + " entries for " +
-             std::to_string(*axes) + " spatial axes";
+      return std::string(list.name) + " has " + std::to_string(values->size()) +
+             " entries for " + std::to_string(*axes) + " spatial axes";
     for (int64_t value : *values)
       if (value < list.least || value > kMost)
         return std::string(list.name) + " has the impossible entry " +
@@ -136,12 +132,14 @@ template <unsigned kWeight>
 static void convShape(const NodeInfo &node, shape::Results results) {
   const ValueType *x = ranked(node, 0), *w = ranked(node, kWeight);
   auto kernel = kernelOf(node, kWeight);
-  if (!x || !kernel || x->getRank() != static_cast<int64_t>(kernel->size()) + 2) {
+  if (!x || !kernel ||
+      x->getRank() != static_cast<int64_t>(kernel->size()) + 2) {
     shape::rankOfFirst(node, results);
     return;
   }
   shape::Dims dims = {(*x->dims)[0], w ? (*w->dims)[0] : kUnknownDim};
-  dims.append(windowDims(node, llvm::ArrayRef(*x->dims).drop_front(2), *kernel));
+  dims.append(
+      windowDims(node, llvm::ArrayRef(*x->dims).drop_front(2), *kernel));
   results[0].dims = dims;
 }
 
@@ -159,14 +157,14 @@ static std::string checkConvTranspose(const NodeInfo &node) {
   return checkWindow(node, 1);
 }
 
-
 static void poolShape(const NodeInfo &node, shape::Results results) {
   const ValueType *x = ranked(node, 0);
   auto kernel = node.getInts("kernel_shape");
   if (!x || !kernel)
     return;
   shape::Dims dims(x->dims->begin(), x->dims->begin() + 2);
-  dims.append(windowDims(node, llvm::ArrayRef(*x->dims).drop_front(2), *kernel));
+  dims.append(
+      windowDims(node, llvm::ArrayRef(*x->dims).drop_front(2), *kernel));
   for (ValueType &result : results)
     result.dims = dims;
 }
@@ -267,12 +265,11 @@ static constexpr OpRow kRows[] = {
      shape::rankOfFirst, checkResize},
     {"Resize", 11, "X:T1{any}, roi:T2{float}, scales:f32, sizes?:i64", "Y:T1",
      LATHE_RESIZE_ATTRS, shape::rankOfFirst, checkResize},
-    {"Resize", 13, "X:T1{any}, roi?:T2{float}, scales?:f32, sizes?:i64",
-     "Y:T1", LATHE_RESIZE_ATTRS, shape::rankOfFirst, checkResize},
-    {"Resize", 18, "X:T1{any}, roi?:T2{float}, scales?:f32, sizes?:i64",
-     "Y:T1",
-     "antialias:int=0, axes:ints, keep_aspect_ratio_policy:string=stretch, "
-     LATHE_RESIZE_ATTRS,
+    {"Resize", 13, "X:T1{any}, roi?:T2{float}, scales?:f32, sizes?:i64", "Y:T1",
+     LATHE_RESIZE_ATTRS, shape::rankOfFirst, checkResize},
+    {"Resize", 18, "X:T1{any}, roi?:T2{float}, scales?:f32, sizes?:i64", "Y:T1",
+     "antialias:int=0, axes:ints, "
+     "keep_aspect_ratio_policy:string=stretch, " LATHE_RESIZE_ATTRS,
      shape::rankOfFirst, checkResize},
     {"Upsample", 7, "X:T{any}", "Y:T", "mode:string=nearest, scales:floats!",
      shape::rankOfFirst},

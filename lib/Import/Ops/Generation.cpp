@@ -25,8 +25,7 @@ static void shapeShape(const NodeInfo &node, shape::Results results) {
   (*results[0].dims)[0] = std::max<int64_t>(end - start, 0);
 }
 
-static void constantOfShapeShape(const NodeInfo &node,
-                                 shape::Results results) {
+static void constantOfShapeShape(const NodeInfo &node, shape::Results results) {
   const ValueType *type = node.getInput(0);
   if (auto sizes = node.getConstant(0))
     results[0].dims = shape::Dims(sizes->begin(), sizes->end());
@@ -90,8 +89,8 @@ static constexpr OpRow kRows[] = {
     {"EyeLike", 9, "input:T1{any}", "output:@dtype|T1", "dtype:int, k:int=0",
      shape::likeFirst},
     {"NonZero", 9, "X:T{any}", "Y:i64", "", nonZeroShape},
-    {"OneHot", 9, "indices:T1{num}, depth:T2{num}, values:T3{any}",
-     "output:T3", "axis:int=-1", oneHotShape, checkOneHot},
+    {"OneHot", 9, "indices:T1{num}, depth:T2{num}, values:T3{any}", "output:T3",
+     "axis:int=-1", oneHotShape, checkOneHot},
     {"Range", 11, "start:T{num}, limit:T, delta:T", "output:T", "",
      shape::vector, checkRange},
     {"Range", 27, "start:T{num}, limit:T, delta:T", "output:T",

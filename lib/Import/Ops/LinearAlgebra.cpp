@@ -10,10 +10,12 @@
 #include "llvm/ADT/StringExtras.h"
 
 using namespace lathe;
+using shape::ranked;
 using shape::setRank;
 
 /// The two ranked operands, or nothing.
-static std::optional<std::pair<llvm::ArrayRef<int64_t>, llvm::ArrayRef<int64_t>>>
+static std::optional<
+    std::pair<llvm::ArrayRef<int64_t>, llvm::ArrayRef<int64_t>>>
 bothShapes(const NodeInfo &node, unsigned first, unsigned second) {
   const ValueType *a = node.getInput(first), *b = node.getInput(second);
   if (!a || !b || !a->hasRank() || !b->hasRank())
@@ -26,9 +28,9 @@ static void matMulDims(llvm::ArrayRef<int64_t> a, llvm::ArrayRef<int64_t> b,
                        ValueType &result) {
   if (a.empty() || b.empty())
     return;
-  shape::Dims dims = shape::broadcast(
-      {a.drop_back(std::min<size_t>(2, a.size())),
-       b.drop_back(std::min<size_t>(2, b.size()))});
+  shape::Dims dims =
+      shape::broadcast({a.drop_back(std::min<size_t>(2, a.size())),
+                        b.drop_back(std::min<size_t>(2, b.size()))});
   if (a.size() > 1)
     dims.push_back(a[a.size() - 2]);
   if (b.size() > 1)
@@ -111,8 +113,7 @@ static std::string checkEinsum(const NodeInfo &node) {
 static void detShape(const NodeInfo &node, shape::Results results) {
   const ValueType *type = node.getInput(0);
   if (type && type->hasRank() && type->getRank() >= 2)
-    results[0].dims =
-        shape::Dims(type->dims->begin(), type->dims->end() - 2);
+    results[0].dims = shape::Dims(type->dims->begin(), type->dims->end() - 2);
 }
 
 static constexpr OpRow kRows[] = {

@@ -11,13 +11,8 @@
 using namespace lathe;
 using shape::likeFirst;
 using shape::normalizeAxis;
+using shape::ranked;
 using shape::setRank;
-
-/// Type of operand `i` if its rank is known.
-static const ValueType *ranked(const NodeInfo &node, unsigned i) {
-  const ValueType *type = node.getInput(i);
-  return type && type->hasRank() ? type : nullptr;
-}
 
 /// Number of elements of operand `i` if it has rank 1 and a known extent.
 static std::optional<int64_t> lengthOf(const NodeInfo &node, unsigned i) {
@@ -29,8 +24,8 @@ static std::optional<int64_t> lengthOf(const NodeInfo &node, unsigned i) {
 
 /// The axes of Squeeze, Unsqueeze and Slice: an attribute in old opsets, an
 /// operand in new ones.
-static std::optional<llvm::SmallVector<int64_t, 8>>
-axesOf(const NodeInfo &node, unsigned operand) {
+static std::optional<llvm::SmallVector<int64_t, 8>> axesOf(const NodeInfo &node,
+                                                           unsigned operand) {
   if (auto axes = node.getInts("axes"))
     return axes;
   return node.getConstant(operand);
@@ -171,8 +166,8 @@ static std::string checkTranspose(const NodeInfo &node) {
     return "";
   const ValueType *type = ranked(node, 0);
   if (type && static_cast<size_t>(type->getRank()) != perm->size())
-    return "perm has " + std::to_string(perm->size()) +
-           " entries for rank " + std::to_string(type->getRank());
+    return "perm has " + std::to_string(perm->size()) + " entries for rank " +
+           std::to_string(type->getRank());
   llvm::SmallVector<bool> seen(perm->size());
   for (int64_t axis : *perm) {
     if (axis < 0 || axis >= static_cast<int64_t>(seen.size()) || seen[axis])
@@ -236,8 +231,8 @@ static std::string checkReshape(const NodeInfo &node) {
       return "shape has more than 2^64 elements";
     wanted = *product;
   }
-  bool fits = inferred ? wanted != 0 && elements % wanted == 0
-                       : elements == wanted;
+  bool fits =
+      inferred ? wanted != 0 && elements % wanted == 0 : elements == wanted;
   if (!fits)
     return std::to_string(elements) + " elements do not fill the shape of " +
            std::to_string(wanted);
@@ -289,8 +284,7 @@ static std::string checkUnsqueeze(const NodeInfo &node) {
   for (int64_t axis : *axes) {
     auto place = normalizeAxis(axis, rank);
     if (!place)
-      return "axis " + std::to_string(axis) + " is outside [" +
-             std::to_string(-rank) + ", " + std::to_string(rank) + ")";
+      return check::isInRange("axis", axis, rank);
     if (seen[*place])
       return "axis " + std::to_string(axis) + " is given twice";
     seen[*place] = true;
@@ -306,7 +300,8 @@ static void squeezeShape(const NodeInfo &node, shape::Results results) {
   if (!axes) {
     bool dropsAllOnes = !node.getInput(1);
     if (!dropsAllOnes) {
-      if (auto dropped = lengthOf(node, 1); dropped && *dropped <= type->getRank())
+      if (auto dropped = lengthOf(node, 1);
+          dropped && *dropped <= type->getRank())
         setRank(results[0], type->getRank() - *dropped);
       return;
     }
@@ -337,9 +332,7 @@ static std::string checkSqueeze(const NodeInfo &node) {
   for (int64_t axis : *axes) {
     auto place = normalizeAxis(axis, type->getRank());
     if (!place)
-      return "axis " + std::to_string(axis) + " is outside [" +
-             std::to_string(-type->getRank()) + ", " +
-             std::to_string(type->getRank()) + ")";
+      return check::isInRange("axis", axis, type->getRank());
     int64_t extent = (*type->dims)[*place];
     if (extent != 1 && extent != kUnknownDim)
       return "axis " + std::to_string(axis) + " has extent " +
@@ -379,8 +372,8 @@ static void sliceShape(const NodeInfo &node, shape::Results results) {
   size_t touched = 0;
   if (touchesFirst) {
     auto starts = node.getInts("starts");
-    touched = starts ? starts->size()
-                     : lengthOf(node, 1).value_or(type->getRank());
+    touched =
+        starts ? starts->size() : lengthOf(node, 1).value_or(type->getRank());
   }
   results[0].dims = type->dims;
   if (touchesFirst) {
@@ -406,10 +399,9 @@ static std::string checkSlice(const NodeInfo &node) {
   if (!type || !axes)
     return "";
   for (int64_t axis : *axes)
-    if (!normalizeAxis(axis, type->getRank()))
-      return "axis " + std::to_string(axis) + " is outside [" +
-             std::to_string(-type->getRank()) + ", " +
-             std::to_string(type->getRank()) + ")";
+    if (std::string problem = check::isInRange("axis", axis, type->getRank());
+        !problem.empty())
+      return problem;
   return "";
 }
 
@@ -442,9 +434,9 @@ static std::string checkGather(const NodeInfo &node) {
   if (!indices || extent == kUnknownDim)
     return "";
   for (int64_t index : *indices)
-    if (index < -extent || index >= extent)
-      return "index " + std::to_string(index) + " is outside [" +
-             std::to_string(-extent) + ", " + std::to_string(extent) + ")";
+    if (std::string problem = check::isInRange("index", index, extent);
+        !problem.empty())
+      return problem;
   return "";
 }
 
@@ -473,8 +465,8 @@ static std::string checkBlockSize(const NodeInfo &node) {
 static constexpr OpRow kRows[] = {
     {"CenterCropPad", 18, "input_data:T{any}, shape:Tind{index}",
      "output_data:T", "axes:ints", shape::rankOfFirst},
-    {"Concat", 4, "inputs+:T{any}", "concat_result:T", "axis:int!",
-     concatShape, checkConcat},
+    {"Concat", 4, "inputs+:T{any}", "concat_result:T", "axis:int!", concatShape,
+     checkConcat},
     {"DepthToSpace", 1, "input:T{any}", "output:T", "blocksize:int!",
      depthToSpaceShape, checkBlockSize},
     {"DepthToSpace", 11, "input:T{any}", "output:T",
@@ -483,21 +475,19 @@ static constexpr OpRow kRows[] = {
      checkExpand},
     {"Flatten", 1, "input:T{any}", "output:T", "axis:int=1", flattenShape,
      checkFlatten},
-    {"Gather", 1, "data:T{any}, indices:Tind{index}", "output:T",
-     "axis:int=0", gatherShape, checkGather},
+    {"Gather", 1, "data:T{any}, indices:Tind{index}", "output:T", "axis:int=0",
+     gatherShape, checkGather},
     {"GatherElements", 11, "data:T{any}, indices:Tind{index}", "output:T",
      "axis:int=0", shape::likeSecond, checkGather},
-    {"GatherND", 11, "data:T{any}, indices:i64", "output:T", "",
+    {"GatherND", 11, "data:T{any}, indices:i64", "output:T", "", gatherNdShape},
+    {"GatherND", 12, "data:T{any}, indices:i64", "output:T", "batch_dims:int=0",
      gatherNdShape},
-    {"GatherND", 12, "data:T{any}, indices:i64", "output:T",
-     "batch_dims:int=0", gatherNdShape},
     {"Pad", 2, "data:T{float}", "output:T",
      "mode:string=constant, pads:ints!, value:float=0.0", shape::rankOfFirst},
     {"Pad", 11, "data:T{any}, pads:i64, constant_value?:T", "output:T",
      "mode:string=constant", shape::rankOfFirst},
-    {"Pad", 18,
-     "data:T{any}, pads:i64, constant_value?:T, axes?:Tind{index}", "output:T",
-     "mode:string=constant", shape::rankOfFirst},
+    {"Pad", 18, "data:T{any}, pads:i64, constant_value?:T, axes?:Tind{index}",
+     "output:T", "mode:string=constant", shape::rankOfFirst},
     {"Reshape", 5, "data:T{any}, shape:i64", "reshaped:T", "", reshapeShape,
      checkReshape},
     {"Reshape", 14, "data:T{any}, shape:i64", "reshaped:T", "allowzero:int=0",
@@ -545,14 +535,13 @@ static constexpr OpRow kRows[] = {
      check::axis},
     {"Tile", 6, "input:T{any}, repeats:i64", "output:T", "",
      shape::rankOfFirst},
-    {"Transpose", 1, "data:T{any}", "transposed:T", "perm:ints",
-     transposeShape, checkTranspose},
-    {"Trilu", 14, "input:T{any}, k?:i64", "output:T", "upper:int=1",
-     likeFirst},
-    {"Unsqueeze", 1, "data:T{any}", "expanded:T", "axes:ints!",
-     unsqueezeShape, checkUnsqueeze},
-    {"Unsqueeze", 13, "data:T{any}, axes:i64", "expanded:T", "",
-     unsqueezeShape, checkUnsqueeze},
+    {"Transpose", 1, "data:T{any}", "transposed:T", "perm:ints", transposeShape,
+     checkTranspose},
+    {"Trilu", 14, "input:T{any}, k?:i64", "output:T", "upper:int=1", likeFirst},
+    {"Unsqueeze", 1, "data:T{any}", "expanded:T", "axes:ints!", unsqueezeShape,
+     checkUnsqueeze},
+    {"Unsqueeze", 13, "data:T{any}, axes:i64", "expanded:T", "", unsqueezeShape,
+     checkUnsqueeze},
 };
 
 llvm::ArrayRef<OpRow> lathe::movementOps() { return kRows; }

@@ -10,11 +10,8 @@
 #include <cmath>
 
 using namespace lathe;
+using shape::firstLikeFirst;
 using shape::likeFirst;
-
-static void likeFirstOnly(const NodeInfo &node, shape::Results results) {
-  likeFirst(node, results.take_front(1));
-}
 
 static std::string checkEpsilon(const NodeInfo &node) {
   std::optional<float> epsilon = node.getFloat("epsilon");
@@ -55,16 +52,16 @@ static std::string checkLayerNorm(const NodeInfo &node) {
 static constexpr OpRow kRows[] = {
     {"BatchNormalization", 7, "X:T{float}, scale:T, B:T, mean:T, var:T",
      "Y:T, mean?:T, var?:T, saved_mean?:T, saved_var?:T",
-     "epsilon:float=1e-05, momentum:float=0.9, spatial:int=1", likeFirstOnly,
+     "epsilon:float=1e-05, momentum:float=0.9, spatial:int=1", firstLikeFirst,
      checkBatchNorm},
     {"BatchNormalization", 9, "X:T{float}, scale:T, B:T, mean:T, var:T",
      "Y:T, mean?:T, var?:T, saved_mean?:T, saved_var?:T",
-     "epsilon:float=1e-05, momentum:float=0.9", likeFirstOnly, checkBatchNorm},
+     "epsilon:float=1e-05, momentum:float=0.9", firstLikeFirst, checkBatchNorm},
     {"BatchNormalization", 14,
      "X:T{float}, scale:T1{float}, B:T1, input_mean:T2{float}, input_var:T2",
      "Y:T, running_mean?:T2, running_var?:T2",
      "epsilon:float=1e-05, momentum:float=0.9, training_mode:int=0",
-     likeFirstOnly, checkBatchNorm},
+     firstLikeFirst, checkBatchNorm},
     {"GroupNormalization", 18, "X:T{float}, scale:T, bias:T", "Y:T",
      "epsilon:float=1e-05, num_groups:int!", likeFirst, checkGroups},
     {"GroupNormalization", 21, "X:T{float}, scale:T, bias:T", "Y:T",
@@ -77,10 +74,10 @@ static constexpr OpRow kRows[] = {
      likeFirst},
     {"LayerNormalization", 17, "X:T{float}, Scale:T, B?:T",
      "Y:T, Mean?:@stash_type, InvStdDev?:@stash_type",
-     "axis:int=-1, epsilon:float=1e-05, stash_type:int=1", likeFirstOnly,
+     "axis:int=-1, epsilon:float=1e-05, stash_type:int=1", firstLikeFirst,
      checkLayerNorm},
-    {"LpNormalization", 1, "input:T{float}", "output:T",
-     "axis:int=-1, p:int=2", likeFirst, check::axis},
+    {"LpNormalization", 1, "input:T{float}", "output:T", "axis:int=-1, p:int=2",
+     likeFirst, check::axis},
     {"MeanVarianceNormalization", 9, "X:T{float}", "Y:T", "axes:ints=[0 2 3]",
      likeFirst},
     {"RMSNormalization", 23, "X:T{float}, scale:V{float}", "Y:V",
@@ -89,7 +86,7 @@ static constexpr OpRow kRows[] = {
     // ONNX Runtime's own, which it puts into the default domain.
     {"SimplifiedLayerNormalization", 1, "X:T{float}, scale:V{float}",
      "Y:V, inv_std_var?:f32",
-     "axis:int=-1, epsilon:float=1e-05, stash_type:int=1", likeFirstOnly,
+     "axis:int=-1, epsilon:float=1e-05, stash_type:int=1", firstLikeFirst,
      checkLayerNorm},
 };
 

@@ -42,9 +42,8 @@ static std::string checkScales(const NodeInfo &node) {
              ", without blocks 0 or 1 is wanted";
     int64_t length = (*scale->dims)[0];
     if (length != kUnknownDim && extent != kUnknownDim && length != extent)
-      return "the scale has " + std::to_string(length) +
-             " entries, axis " + std::to_string(*axis) + " has " +
-             std::to_string(extent);
+      return "the scale has " + std::to_string(length) + " entries, axis " +
+             std::to_string(*axis) + " has " + std::to_string(extent);
     return "";
   }
   if (rank != x->getRank())
@@ -68,17 +67,15 @@ static constexpr OpRow kRows[] = {
      "y:f32", "", likeFirst, checkScales},
     {"DequantizeLinear", 13, "x:T{quant}, x_scale:f32, x_zero_point?:T",
      "y:f32", "axis:int=1", likeFirst, checkScales},
-    {"DequantizeLinear", 19,
-     "x:T1{quant}, x_scale:T2{float}, x_zero_point?:T1", "y:T2", "axis:int=1",
-     likeFirst, checkScales},
-    {"DequantizeLinear", 21,
-     "x:T1{quant}, x_scale:T2{float}, x_zero_point?:T1", "y:T2",
-     "axis:int=1, block_size:int=0", likeFirst, checkScales},
+    {"DequantizeLinear", 19, "x:T1{quant}, x_scale:T2{float}, x_zero_point?:T1",
+     "y:T2", "axis:int=1", likeFirst, checkScales},
+    {"DequantizeLinear", 21, "x:T1{quant}, x_scale:T2{float}, x_zero_point?:T1",
+     "y:T2", "axis:int=1, block_size:int=0", likeFirst, checkScales},
     {"DequantizeLinear", 23, "x:T1{quant}, x_scale:T2{any}, x_zero_point?:T1",
      "y:@output_dtype|T2", "axis:int=1, block_size:int=0, output_dtype:int=0",
      likeFirst, checkScales},
-    {"DynamicQuantizeLinear", 11, "x:f32",
-     "y:u8, y_scale:f32, y_zero_point:u8", "", dynamicShape},
+    {"DynamicQuantizeLinear", 11, "x:f32", "y:u8, y_scale:f32, y_zero_point:u8",
+     "", dynamicShape},
     {"QuantizeLinear", 10, "x:T1{num}, y_scale:f32, y_zero_point?:T2{quant}",
      "y:T2|u8", "", likeFirst, checkScales},
     {"QuantizeLinear", 13, "x:T1{num}, y_scale:f32, y_zero_point?:T2{quant}",

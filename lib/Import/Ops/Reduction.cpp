@@ -56,10 +56,9 @@ static std::string checkReduce(const NodeInfo &node) {
   if (!axes || !type || !type->hasRank())
     return "";
   for (int64_t axis : *axes)
-    if (!normalizeAxis(axis, type->getRank()))
-      return "axis " + std::to_string(axis) + " is outside [" +
-             std::to_string(-type->getRank()) + ", " +
-             std::to_string(type->getRank()) + ")";
+    if (std::string problem = check::isInRange("axis", axis, type->getRank());
+        !problem.empty())
+      return problem;
   return "";
 }
 
@@ -119,12 +118,24 @@ static std::string checkTopK(const NodeInfo &node) {
   return "";
 }
 
-/// The two forms that all Reduce operators but ReduceSum have.
-#define LATHE_REDUCE(name, types)                                              \
-  {name, 1, "data:T{" types "}", "reduced:T", "axes:ints, keepdims:int=1",     \
-   reduceShape, checkReduce},                                                  \
-      {name, 18, "data:T{" types "}, axes?:i64", "reduced:T",                  \
-       "keepdims:int=1, noop_with_empty_axes:int=0", reduceShape, checkReduce}
+/// A reduction whose axes are an attribute.
+static constexpr OpRow axesAttribute(const char *name, const char *inputs) {
+  return {
+      name,        1,          inputs, "reduced:T", "axes:ints, keepdims:int=1",
+      reduceShape, checkReduce};
+}
+
+/// A reduction whose axes are an operand.
+static constexpr OpRow axesOperand(const char *name, unsigned since,
+                                   const char *inputs) {
+  return {name,
+          since,
+          inputs,
+          "reduced:T",
+          "keepdims:int=1, noop_with_empty_axes:int=0",
+          reduceShape,
+          checkReduce};
+}
 
 static constexpr OpRow kRows[] = {
     {"ArgMax", 1, "data:T{num}", "reduced:i64", "axis:int=0, keepdims:int=1",
@@ -149,19 +160,26 @@ static constexpr OpRow kRows[] = {
      check::axis},
     {"LogSoftmax", 13, "input:T{float}", "output:T", "axis:int=-1", likeFirst,
      check::axis},
-    LATHE_REDUCE("ReduceL1", "num"),
-    LATHE_REDUCE("ReduceL2", "num"),
-    LATHE_REDUCE("ReduceLogSum", "num"),
-    LATHE_REDUCE("ReduceLogSumExp", "num"),
-    LATHE_REDUCE("ReduceMax", "any"),
-    LATHE_REDUCE("ReduceMean", "num"),
-    LATHE_REDUCE("ReduceMin", "any"),
-    LATHE_REDUCE("ReduceProd", "num"),
-    LATHE_REDUCE("ReduceSumSquare", "num"),
-    {"ReduceSum", 1, "data:T{num}", "reduced:T", "axes:ints, keepdims:int=1",
-     reduceShape, checkReduce},
-    {"ReduceSum", 13, "data:T{num}, axes?:i64", "reduced:T",
-     "keepdims:int=1, noop_with_empty_axes:int=0", reduceShape, checkReduce},
+    axesAttribute("ReduceL1", "data:T{num}"),
+    axesOperand("ReduceL1", 18, "data:T{num}, axes?:i64"),
+    axesAttribute("ReduceL2", "data:T{num}"),
+    axesOperand("ReduceL2", 18, "data:T{num}, axes?:i64"),
+    axesAttribute("ReduceLogSum", "data:T{num}"),
+    axesOperand("ReduceLogSum", 18, "data:T{num}, axes?:i64"),
+    axesAttribute("ReduceLogSumExp", "data:T{num}"),
+    axesOperand("ReduceLogSumExp", 18, "data:T{num}, axes?:i64"),
+    axesAttribute("ReduceMax", "data:T{any}"),
+    axesOperand("ReduceMax", 18, "data:T{any}, axes?:i64"),
+    axesAttribute("ReduceMean", "data:T{num}"),
+    axesOperand("ReduceMean", 18, "data:T{num}, axes?:i64"),
+    axesAttribute("ReduceMin", "data:T{any}"),
+    axesOperand("ReduceMin", 18, "data:T{any}, axes?:i64"),
+    axesAttribute("ReduceProd", "data:T{num}"),
+    axesOperand("ReduceProd", 18, "data:T{num}, axes?:i64"),
+    axesAttribute("ReduceSumSquare", "data:T{num}"),
+    axesOperand("ReduceSumSquare", 18, "data:T{num}, axes?:i64"),
+    axesAttribute("ReduceSum", "data:T{num}"),
+    axesOperand("ReduceSum", 13, "data:T{num}, axes?:i64"),
     {"Softmax", 1, "input:T{float}", "output:T", "axis:int=1", likeFirst,
      check::axis},
     {"Softmax", 13, "input:T{float}", "output:T", "axis:int=-1", likeFirst,
@@ -173,7 +191,5 @@ static constexpr OpRow kRows[] = {
     {"TopK", 11, "X:T{num}, K:i64", "Values:T, Indices:i64",
      "axis:int=-1, largest:int=1, sorted:int=1", topKShape, checkTopK},
 };
-
-#undef LATHE_REDUCE
 
 llvm::ArrayRef<OpRow> lathe::reductionOps() { return kRows; }

@@ -16,6 +16,11 @@ std::optional<int64_t> shape::normalizeAxis(int64_t axis, int64_t rank) {
   return axis < 0 ? axis + rank : axis;
 }
 
+const ValueType *shape::ranked(const NodeInfo &node, unsigned i) {
+  const ValueType *type = node.getInput(i);
+  return type && type->hasRank() ? type : nullptr;
+}
+
 void shape::setRank(ValueType &type, int64_t rank) {
   type.dims.emplace(rank, kUnknownDim);
 }
@@ -48,6 +53,10 @@ static void like(const NodeInfo &node, shape::Results results, unsigned input) {
 
 void shape::likeFirst(const NodeInfo &node, Results results) {
   like(node, results, 0);
+}
+
+void shape::firstLikeFirst(const NodeInfo &node, Results results) {
+  like(node, results.take_front(1), 0);
 }
 
 void shape::likeSecond(const NodeInfo &node, Results results) {
@@ -95,16 +104,19 @@ void shape::vector(const NodeInfo &, Results results) {
     setRank(result, 1);
 }
 
+std::string check::isInRange(const char *what, int64_t axis, int64_t extent) {
+  if (shape::normalizeAxis(axis, extent))
+    return "";
+  return std::string(what) + " " + std::to_string(axis) + " is outside [" +
+         std::to_string(-extent) + ", " + std::to_string(extent) + ")";
+}
+
 std::string check::axis(const NodeInfo &node) {
-  const ValueType *type = node.getInput(0);
+  const ValueType *type = shape::ranked(node, 0);
   std::optional<int64_t> axis = node.getInt("axis");
-  if (!axis || !type || !type->hasRank())
+  if (!axis || !type)
     return "";
-  int64_t rank = type->getRank();
-  if (shape::normalizeAxis(*axis, rank))
-    return "";
-  return "axis " + std::to_string(*axis) + " is outside [" +
-         std::to_string(-rank) + ", " + std::to_string(rank) + ")";
+  return isInRange("axis", *axis, type->getRank());
 }
 
 std::string check::broadcasts(const NodeInfo &node) {

@@ -24,6 +24,9 @@ using Dims = llvm::SmallVector<int64_t, 4>;
 /// `axis` counted from the front, or nothing if it is outside [-rank, rank).
 std::optional<int64_t> normalizeAxis(int64_t axis, int64_t rank);
 
+/// Type of operand `i` if its rank is known, else nullptr.
+const ValueType *ranked(const NodeInfo &node, unsigned i);
+
 /// Sets a shape of `rank` unknown extents.
 void setRank(ValueType &type, int64_t rank);
 
@@ -33,6 +36,8 @@ Dims broadcast(llvm::ArrayRef<llvm::ArrayRef<int64_t>> shapes);
 
 /// All results are shaped like operand 0.
 void likeFirst(const NodeInfo &node, Results results);
+/// Result 0 is shaped like operand 0; of the others nothing is known.
+void firstLikeFirst(const NodeInfo &node, Results results);
 /// All results are shaped like operand 1.
 void likeSecond(const NodeInfo &node, Results results);
 /// All results have the rank of operand 0.
@@ -48,7 +53,9 @@ void vector(const NodeInfo &node, Results results);
 
 namespace lathe::check {
 
-/// "axis 7 is outside [-3, 3)" if attribute `axis` does not fit operand 0.
+/// "axis 7 is outside [-3, 3)" if it is.
+std::string isInRange(const char *what, int64_t axis, int64_t extent);
+/// The same for attribute `axis` and the rank of operand 0.
 std::string axis(const NodeInfo &node);
 /// Static extents of the operands that do not broadcast.
 std::string broadcasts(const NodeInfo &node);

@@ -47,9 +47,7 @@ static Value softplusOf(Scalars &s, Value x) {
   return s.add(s.max(x, zeroLike(s, x)), tail);
 }
 
-static Value softplus(Node &, Scalars &s, Value x) {
-  return softplusOf(s, x);
-}
+static Value softplus(Node &, Scalars &s, Value x) { return softplusOf(s, x); }
 
 static Value mish(Node &, Scalars &s, Value x) {
   return s.mul(x, s.tanh(softplusOf(s, x)));

@@ -40,9 +40,8 @@ static Tensor withoutZeroPoint(Node &n, unsigned operand, unsigned zeroPoint,
   Tensor zero = n.t.convert(n.in(zeroPoint), i32);
   if (perRow && zero.rank() == 1)
     zero = n.t.expandAxes(zero, 1);
-  return n.t.mapTo(x.shape, {x, zero}, i32, [](Scalars &s, Values v) {
-    return s.sub(v[0], v[1]);
-  });
+  return n.t.mapTo(x.shape, {x, zero}, i32,
+                   [](Scalars &s, Values v) { return s.sub(v[0], v[1]); });
 }
 
 static LogicalResult lowerMatMulInteger(Node &n) {
@@ -61,18 +60,17 @@ static LogicalResult lowerGemm(Node &n) {
   SmallVector<Tensor> operands = {product};
   if (n.has(2))
     operands.push_back(n.in(2));
-  n.set(n.t.mapTo(n.shape(), operands, n.element(),
-                  [&](Scalars &s, Values x) {
-                    Value sum = x[0];
-                    if (alpha != 1.0)
-                      sum = s.mul(sum, s.like(sum, alpha));
-                    if (x.size() == 1)
-                      return sum;
-                    Value c = x[1];
-                    if (beta != 1.0)
-                      c = s.mul(c, s.like(c, beta));
-                    return s.add(sum, c);
-                  }));
+  n.set(n.t.mapTo(n.shape(), operands, n.element(), [&](Scalars &s, Values x) {
+    Value sum = x[0];
+    if (alpha != 1.0)
+      sum = s.mul(sum, s.like(sum, alpha));
+    if (x.size() == 1)
+      return sum;
+    Value c = x[1];
+    if (beta != 1.0)
+      c = s.mul(c, s.like(c, beta));
+    return s.add(sum, c);
+  }));
   return success();
 }
 
@@ -98,8 +96,8 @@ static LogicalResult lowerEinsum(Node &n) {
   };
   for (auto [term, input] : llvm::zip_equal(terms, inputs))
     if (term.contains("..."))
-      ellipsisRank = std::max<int64_t>(ellipsisRank,
-                                       input.rank() - letters(term));
+      ellipsisRank =
+          std::max<int64_t>(ellipsisRank, input.rank() - letters(term));
   auto labelsOf = [&](StringRef term, int64_t rank) {
     SmallVector<int64_t> labels;
     int64_t hidden = rank - letters(term);
@@ -130,22 +128,21 @@ static LogicalResult lowerEinsum(Node &n) {
                                   labels.back().begin()]);
     Tensor whole = n.t.wrap(n.t.valueOf(input), input.element, input.shape);
     SmallVector<int64_t> old = labels.back();
-    input = n.t.generate(shape, whole.element, [&](Scalars &s,
-                                                   ValueRange coords) {
-      SmallVector<Value> position;
-      for (int64_t label : old)
-        position.push_back(coords[llvm::find(distinct, label) -
-                                  distinct.begin()]);
-      return n.t.load(s, whole, position);
-    });
+    input =
+        n.t.generate(shape, whole.element, [&](Scalars &s, ValueRange coords) {
+          SmallVector<Value> position;
+          for (int64_t label : old)
+            position.push_back(
+                coords[llvm::find(distinct, label) - distinct.begin()]);
+          return n.t.load(s, whole, position);
+        });
     labels.back() = distinct.takeVector();
   }
 
   SmallVector<int64_t> result;
   if (isExplicit) {
-    result = labelsOf(right, letters(right) + (right.contains("...")
-                                                   ? ellipsisRank
-                                                   : 0));
+    result = labelsOf(right, letters(right) +
+                                 (right.contains("...") ? ellipsisRank : 0));
   } else {
     // The ellipsis, then the letters that occur once, in alphabetical order.
     for (int64_t k = 0; k < ellipsisRank; ++k)

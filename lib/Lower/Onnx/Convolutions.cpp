@@ -33,8 +33,7 @@ Tensor lathe::convolve(Node &n, const Tensor &x, const Tensor &weight,
     inputs.push_back(n.t.dim(before));
   Type element = x.element, weightElement = weight.element;
   return n.stage.loopKernel(
-      "conv", inputs, shape, accumulator,
-      [&](Scalars &s, ValueRange in) {
+      "conv", inputs, shape, accumulator, [&](Scalars &s, ValueRange in) {
         Value x = in[0], w = in[1], y = in.back();
         ValueRange before = in.slice(2, rank);
         Value zero = s.index(0);
@@ -53,73 +52,76 @@ Tensor lathe::convolve(Node &n, const Tensor &x, const Tensor &weight,
             position.push_back(column);
             return position;
           };
-          s.loop(zero, columns, {}, [&](Value j, ValueRange)
-                                        -> SmallVector<Value> {
-            memref::StoreOp::create(
-                s, s.integer(getStorageType(accumulator), 0), y, resultAt(j));
-            return {};
-          });
-          Value firstChannel =
-              s.mul(s.div(row[1], filters, true), perGroup);
+          s.loop(zero, columns, {},
+                 [&](Value j, ValueRange) -> SmallVector<Value> {
+                   memref::StoreOp::create(
+                       s, s.integer(getStorageType(accumulator), 0), y,
+                       resultAt(j));
+                   return {};
+                 });
+          Value firstChannel = s.mul(s.div(row[1], filters, true), perGroup);
           SmallVector<Value> from = {row[0], Value()};
           SmallVector<Value> tap = {row[1], Value()};
           std::function<void(unsigned)> overKernel = [&](unsigned k) {
             if (k < last) {
-              Value start = s.sub(s.mul(row[k + 2],
-                                        s.index(window.strides[k])),
+              Value start = s.sub(s.mul(row[k + 2], s.index(window.strides[k])),
                                   before[k]);
               WindowRange range =
                   clipWindow(s, start, window.kernel[k], window.dilations[k],
                              dimOf(s, x, k + 2));
-              s.loop(range.first, range.end, {}, [&](Value at, ValueRange)
-                                                     -> SmallVector<Value> {
-                tap.push_back(at);
-                from.push_back(s.add(
-                    start, s.mul(at, s.index(window.dilations[k]))));
-                overKernel(k + 1);
-                tap.pop_back();
-                from.pop_back();
-                return {};
-              });
+              s.loop(range.first, range.end, {},
+                     [&](Value at, ValueRange) -> SmallVector<Value> {
+                       tap.push_back(at);
+                       from.push_back(s.add(
+                           start, s.mul(at, s.index(window.dilations[k]))));
+                       overKernel(k + 1);
+                       tap.pop_back();
+                       from.pop_back();
+                       return {};
+                     });
               return;
             }
-            s.loop(zero, s.index(window.kernel[last]), {},
-                   [&](Value at, ValueRange) -> SmallVector<Value> {
-              tap.push_back(at);
-              Value factor = s.cast(
-                  s.load(memref::LoadOp::create(s, w, tap), weightElement),
-                  weightElement, accumulator);
-              tap.pop_back();
-              // Columns j for which j * stride + shift lies in the input.
-              int64_t stride = window.strides[last];
-              Value shift = s.sub(
-                  s.mul(at, s.index(window.dilations[last])), before[last]);
-              Value first =
-                  s.max(ceilDiv(s, s.sub(zero, shift), stride), zero);
-              Value end = s.min(ceilDiv(s, s.sub(width, shift), stride),
-                                columns);
-              s.loop(first, end, {}, [&](Value j, ValueRange)
-                                         -> SmallVector<Value> {
-                SmallVector<Value> position(from);
-                position.push_back(s.add(s.mul(j, s.index(stride)), shift));
-                Value v = s.cast(
-                    s.load(memref::LoadOp::create(s, x, position), element),
-                    element, accumulator);
-                Value sum = memref::LoadOp::create(s, y, resultAt(j));
-                memref::StoreOp::create(s, s.add(sum, s.mul(v, factor)), y,
-                                        resultAt(j));
-                return {};
-              });
-              return {};
-            });
+            s.loop(
+                zero, s.index(window.kernel[last]), {},
+                [&](Value at, ValueRange) -> SmallVector<Value> {
+                  tap.push_back(at);
+                  Value factor = s.cast(
+                      s.load(memref::LoadOp::create(s, w, tap), weightElement),
+                      weightElement, accumulator);
+                  tap.pop_back();
+                  // Columns j for which j * stride + shift lies in the input.
+                  int64_t stride = window.strides[last];
+                  Value shift = s.sub(
+                      s.mul(at, s.index(window.dilations[last])), before[last]);
+                  Value first =
+                      s.max(ceilDiv(s, s.sub(zero, shift), stride), zero);
+                  Value end =
+                      s.min(ceilDiv(s, s.sub(width, shift), stride), columns);
+                  s.loop(first, end, {},
+                         [&](Value j, ValueRange) -> SmallVector<Value> {
+                           SmallVector<Value> position(from);
+                           position.push_back(
+                               s.add(s.mul(j, s.index(stride)), shift));
+                           Value v = s.cast(
+                               s.load(memref::LoadOp::create(s, x, position),
+                                      element),
+                               element, accumulator);
+                           Value sum =
+                               memref::LoadOp::create(s, y, resultAt(j));
+                           memref::StoreOp::create(
+                               s, s.add(sum, s.mul(v, factor)), y, resultAt(j));
+                           return {};
+                         });
+                  return {};
+                });
           };
-          s.loop(zero, perGroup, {}, [&](Value channel, ValueRange)
-                                         -> SmallVector<Value> {
-            from[1] = s.add(firstChannel, channel);
-            tap[1] = channel;
-            overKernel(0);
-            return {};
-          });
+          s.loop(zero, perGroup, {},
+                 [&](Value channel, ValueRange) -> SmallVector<Value> {
+                   from[1] = s.add(firstChannel, channel);
+                   tap[1] = channel;
+                   overKernel(0);
+                   return {};
+                 });
         });
       });
 }
@@ -164,11 +166,10 @@ static LogicalResult lowerConvInteger(Node &n) {
     Tensor zero = n.t.convert(n.in(zeroPoint), i32);
     // A zero point per filter.
     if (zero.rank() == 1 && !zero.shape[0].isConstant(1))
-      zero = n.t.expandAxes(
-          zero, llvm::to_vector(llvm::seq<int64_t>(1, x.rank())));
-    return n.t.mapTo(x.shape, {x, zero}, i32, [](Scalars &s, Values v) {
-      return s.sub(v[0], v[1]);
-    });
+      zero = n.t.expandAxes(zero,
+                            llvm::to_vector(llvm::seq<int64_t>(1, x.rank())));
+    return n.t.mapTo(x.shape, {x, zero}, i32,
+                     [](Scalars &s, Values v) { return s.sub(v[0], v[1]); });
   };
   Tensor x = shifted(0, 2), weight = shifted(1, 3);
   SymbolicShape shape = n.shape();
@@ -187,10 +188,11 @@ static LogicalResult lowerConvInteger(Node &n) {
 //===----------------------------------------------------------------------===//
 
 /// What is cut off in front of each spatial dim.
-static FailureOr<SmallVector<Poly>>
-transposePads(Node &n, const Tensor &x, ArrayRef<int64_t> kernel,
-              ArrayRef<int64_t> strides, ArrayRef<int64_t> dilations,
-              ArrayRef<Poly> result) {
+static FailureOr<SmallVector<Poly>> transposePads(Node &n, const Tensor &x,
+                                                  ArrayRef<int64_t> kernel,
+                                                  ArrayRef<int64_t> strides,
+                                                  ArrayRef<int64_t> dilations,
+                                                  ArrayRef<Poly> result) {
   unsigned rank = kernel.size();
   IndexExprContext &terms = n.t.getTerms();
   StringRef automatic = n.op.getString("auto_pad", "NOTSET");
@@ -204,9 +206,9 @@ transposePads(Node &n, const Tensor &x, ArrayRef<int64_t> kernel,
           automatic == "NOTSET" && written ? (*written)[k] : int64_t(0)));
       continue;
     }
-    Poly full = (x.shape[k + 2] - 1) * strides[k] +
-                ((kernel[k] - 1) * dilations[k] + 1 +
-                 (extra ? (*extra)[k] : 0));
+    Poly full =
+        (x.shape[k + 2] - 1) * strides[k] +
+        ((kernel[k] - 1) * dilations[k] + 1 + (extra ? (*extra)[k] : 0));
     Poly total = terms.max(full - result[k + 2], terms.zero());
     // The odd one is cut off behind with SAME_UPPER, else in front.
     bool upper = automatic == "SAME_UPPER";
@@ -273,45 +275,46 @@ static LogicalResult lowerConvTranspose(Node &n) {
             Value channel = s.add(s.mul(group, channels), loops[0]);
             SmallVector<Value> tap = {channel, filter};
             llvm::append_range(tap, loops.drop_front());
-            Value factor = s.cast(
-                s.load(memref::LoadOp::create(s, w, tap), weightElement),
-                weightElement, accumulator);
+            Value factor =
+                s.cast(s.load(memref::LoadOp::create(s, w, tap), weightElement),
+                       weightElement, accumulator);
             // Input positions whose target i * stride + shift is inside.
             SmallVector<Value> from = {plane[0], channel}, to(plane);
             std::function<void(unsigned)> level = [&](unsigned k) {
-              Value shift = s.sub(
-                  s.mul(loops[k + 1], s.index(dilations[k])), pads[k]);
+              Value shift =
+                  s.sub(s.mul(loops[k + 1], s.index(dilations[k])), pads[k]);
               Value first =
                   s.max(ceilDiv(s, s.sub(zero, shift), strides[k]), zero);
               Value end = s.min(ceilDiv(s, s.sub(area[k], shift), strides[k]),
                                 dimOf(s, x, k + 2));
-              s.loop(first, end, {}, [&](Value i, ValueRange)
-                                         -> SmallVector<Value> {
-                from.push_back(i);
-                to.push_back(s.add(s.mul(i, s.index(strides[k])), shift));
-                if (k + 1 < rank) {
-                  level(k + 1);
-                } else {
-                  Value v = s.cast(
-                      s.load(memref::LoadOp::create(s, x, from), element),
-                      element, accumulator);
-                  Value sum = memref::LoadOp::create(s, y, to);
-                  memref::StoreOp::create(s, s.add(sum, s.mul(v, factor)), y,
-                                          to);
-                }
-                from.pop_back();
-                to.pop_back();
-                return {};
-              });
+              s.loop(
+                  first, end, {},
+                  [&](Value i, ValueRange) -> SmallVector<Value> {
+                    from.push_back(i);
+                    to.push_back(s.add(s.mul(i, s.index(strides[k])), shift));
+                    if (k + 1 < rank) {
+                      level(k + 1);
+                    } else {
+                      Value v = s.cast(
+                          s.load(memref::LoadOp::create(s, x, from), element),
+                          element, accumulator);
+                      Value sum = memref::LoadOp::create(s, y, to);
+                      memref::StoreOp::create(s, s.add(sum, s.mul(v, factor)),
+                                              y, to);
+                    }
+                    from.pop_back();
+                    to.pop_back();
+                    return {};
+                  });
             };
             level(0);
           });
         });
       });
   if (n.has(2)) {
-    Tensor bias = n.t.expandAxes(
-        n.t.convert(n.in(2), accumulator),
-        llvm::to_vector(llvm::seq<int64_t>(1, x.rank() - 1)));
+    Tensor bias =
+        n.t.expandAxes(n.t.convert(n.in(2), accumulator),
+                       llvm::to_vector(llvm::seq<int64_t>(1, x.rank() - 1)));
     sum = n.t.mapTo(shape, {sum, bias}, n.element(),
                     [](Scalars &s, Values v) { return s.add(v[0], v[1]); });
   }
@@ -346,22 +349,22 @@ static LogicalResult lowerCausalConv(Node &n) {
         });
   };
   if (n.hasResult(0))
-    n.set(n.t.generate(n.shape(0), n.element(0), [&](Scalars &s,
-                                                     ValueRange at) {
-      Value start = bias ? n.t.load(s, bias, at[1]) : s.constant(f, 0);
-      Value sum = s.loop(
-          s.index(0), s.index(*k), start,
-          [&](Value tap, ValueRange state) -> SmallVector<Value> {
-            Value w = n.t.load(s, weight,
-                               ValueRange{at[1], s.index(0), tap});
-            Value v = joined(s, at[0], at[1], s.add(at[2], tap));
-            return {s.add(state[0], s.mul(w, v))};
-          })[0];
-      if (activation == "none")
-        return sum;
-      sum = s.round(sum, n.element(0));
-      return s.mul(sum, s.sigmoid(sum));
-    }));
+    n.set(
+        n.t.generate(n.shape(0), n.element(0), [&](Scalars &s, ValueRange at) {
+          Value start = bias ? n.t.load(s, bias, at[1]) : s.constant(f, 0);
+          Value sum =
+              s.loop(s.index(0), s.index(*k), start,
+                     [&](Value tap, ValueRange state) -> SmallVector<Value> {
+                       Value w = n.t.load(s, weight,
+                                          ValueRange{at[1], s.index(0), tap});
+                       Value v = joined(s, at[0], at[1], s.add(at[2], tap));
+                       return {s.add(state[0], s.mul(w, v))};
+                     })[0];
+          if (activation == "none")
+            return sum;
+          sum = s.round(sum, n.element(0));
+          return s.mul(sum, s.sigmoid(sum));
+        }));
   if (n.hasResult(1)) {
     Value length = n.t.dim(x.shape[2]);
     n.set(n.t.generate(n.shape(1), n.element(1),

@@ -54,12 +54,12 @@ static Value power(Node &n, Scalars &s, Values x) {
                            : s.toFloat(x[1], base, isUnsigned(typeOf(n, 1))));
   if (isa<FloatType>(exponent)) {
     Type f64 = s.getF64Type();
-    Value result = s.pow(s.toFloat(x[0], f64, hasUnsigned(n)),
-                         s.toFloat(x[1], f64));
+    Value result =
+        s.pow(s.toFloat(x[0], f64, hasUnsigned(n)), s.toFloat(x[1], f64));
     return s.toInteger(result, base, hasUnsigned(n));
   }
-  return math::IPowIOp::create(
-      s, x[0], s.resize(x[1], base, isUnsigned(typeOf(n, 1))));
+  return math::IPowIOp::create(s, x[0],
+                               s.resize(x[1], base, isUnsigned(typeOf(n, 1))));
 }
 
 static Value sum(Node &, Scalars &s, Values x) {

@@ -27,14 +27,14 @@ static LogicalResult lowerGather(Node &n) {
   Tensor x = n.value(0), indices = n.value(1);
   unsigned axis = n.axis(x.rank(), 0);
   Value extent = n.t.dim(x.shape[axis]);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> position(coords.take_front(axis));
-    position.push_back(readIndex(n, s, indices,
-                                 coords.slice(axis, indices.rank()), extent));
-    llvm::append_range(position, coords.drop_front(axis + indices.rank()));
-    return n.t.load(s, x, position);
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> position(coords.take_front(axis));
+        position.push_back(readIndex(
+            n, s, indices, coords.slice(axis, indices.rank()), extent));
+        llvm::append_range(position, coords.drop_front(axis + indices.rank()));
+        return n.t.load(s, x, position);
+      }));
   return success();
 }
 
@@ -42,12 +42,12 @@ static LogicalResult lowerGatherElements(Node &n) {
   Tensor x = n.value(0), indices = n.value(1);
   unsigned axis = n.axis(x.rank(), 0);
   Value extent = n.t.dim(x.shape[axis]);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> position(coords);
-    position[axis] = readIndex(n, s, indices, coords, extent);
-    return n.t.load(s, x, position);
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> position(coords);
+        position[axis] = readIndex(n, s, indices, coords, extent);
+        return n.t.load(s, x, position);
+      }));
   return success();
 }
 
@@ -61,17 +61,17 @@ static LogicalResult lowerGatherND(Node &n) {
   SmallVector<Value> extents;
   for (Poly p : x.shape)
     extents.push_back(n.t.dim(p));
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> position(coords.take_front(batch));
-    for (int64_t k = 0; k < *depth; ++k) {
-      SmallVector<Value> at(coords.take_front(leading));
-      at.push_back(s.index(k));
-      position.push_back(readIndex(n, s, indices, at, extents[batch + k]));
-    }
-    llvm::append_range(position, coords.drop_front(leading));
-    return n.t.load(s, x, position);
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> position(coords.take_front(batch));
+        for (int64_t k = 0; k < *depth; ++k) {
+          SmallVector<Value> at(coords.take_front(leading));
+          at.push_back(s.index(k));
+          position.push_back(readIndex(n, s, indices, at, extents[batch + k]));
+        }
+        llvm::append_range(position, coords.drop_front(leading));
+        return n.t.load(s, x, position);
+      }));
   return success();
 }
 
@@ -79,17 +79,17 @@ static LogicalResult lowerOneHot(Node &n) {
   Tensor indices = n.value(0), values = n.value(2);
   unsigned axis = n.axis(indices.rank() + 1, -1);
   Value depth = n.t.dim(n.shape()[axis]);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> at(coords);
-    at.erase(at.begin() + axis);
-    // An index outside [-depth, depth) hits nothing.
-    Value index = s.toIndex(n.t.load(s, indices, at));
-    index = s.select(s.lt(index, s.index(0)), s.add(index, depth), index);
-    Value hit = s.eq(index, coords[axis]);
-    Value place = s.select(hit, s.index(1), s.index(0));
-    return n.t.load(s, values, place);
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> at(coords);
+        at.erase(at.begin() + axis);
+        // An index outside [-depth, depth) hits nothing.
+        Value index = s.toIndex(n.t.load(s, indices, at));
+        index = s.select(s.lt(index, s.index(0)), s.add(index, depth), index);
+        Value hit = s.eq(index, coords[axis]);
+        Value place = s.select(hit, s.index(1), s.index(0));
+        return n.t.load(s, values, place);
+      }));
   return success();
 }
 
@@ -125,8 +125,7 @@ static void scatterOne(Node &n, Scalars &s, StringRef reduction, Value update,
                        Value output, ValueRange position, Type element) {
   Value value = s.load(update, element);
   if (reduction != "none") {
-    Value old =
-        s.load(memref::LoadOp::create(s, output, position), element);
+    Value old = s.load(memref::LoadOp::create(s, output, position), element);
     value = reduceInto(n, s, reduction, old, value, element);
   }
   memref::StoreOp::create(s, s.store(value, element), output, position);
@@ -144,9 +143,8 @@ static LogicalResult lowerScatterElements(Node &n) {
         Value places = buffers[0], output = buffers[2];
         Value extent = memref::DimOp::create(s, output, axis);
         s.nest(sizesOf(s, places, 0, indices.rank()), [&](ValueRange coords) {
-          Value index = s.toIndex(
-              s.load(memref::LoadOp::create(s, places, coords),
-                     indices.element));
+          Value index = s.toIndex(s.load(
+              memref::LoadOp::create(s, places, coords), indices.element));
           SmallVector<Value> position(coords);
           position[axis] = n.t.checkedIndex(s, index, extent);
           scatterOne(n, s, reduction,
@@ -174,8 +172,8 @@ static LogicalResult lowerScatterND(Node &n) {
           for (int64_t k = 0; k < *depth; ++k) {
             SmallVector<Value> at(outer);
             at.push_back(s.index(k));
-            Value index = s.toIndex(s.load(
-                memref::LoadOp::create(s, places, at), indices.element));
+            Value index = s.toIndex(
+                s.load(memref::LoadOp::create(s, places, at), indices.element));
             start.push_back(n.t.checkedIndex(
                 s, index, memref::DimOp::create(s, output, k)));
           }
@@ -205,22 +203,21 @@ static LogicalResult lowerTensorScatter(Node &n) {
       "tensorscatter", inputs, cache, [&](Scalars &s, ValueRange buffers) {
         Value output = buffers.back();
         Value extent = memref::DimOp::create(s, output, axis);
-        s.forall(sizesOf(s, buffers[0], 0, update.rank()),
-                 [&](ValueRange coords) {
-                   SmallVector<Value> position(coords);
-                   if (places)
-                     position[axis] =
-                         s.add(position[axis],
-                               s.toIndex(s.load(
-                                   memref::LoadOp::create(s, buffers[1],
-                                                          coords[0]),
-                                   places.element)));
-                   position[axis] =
-                       circular ? s.rem(position[axis], extent, true)
-                                : n.t.checkedIndex(s, position[axis], extent);
-                   Value x = memref::LoadOp::create(s, buffers[0], coords);
-                   memref::StoreOp::create(s, x, output, position);
-                 });
+        s.forall(
+            sizesOf(s, buffers[0], 0, update.rank()), [&](ValueRange coords) {
+              SmallVector<Value> position(coords);
+              if (places)
+                position[axis] =
+                    s.add(position[axis],
+                          s.toIndex(s.load(
+                              memref::LoadOp::create(s, buffers[1], coords[0]),
+                              places.element)));
+              position[axis] =
+                  circular ? s.rem(position[axis], extent, true)
+                           : n.t.checkedIndex(s, position[axis], extent);
+              Value x = memref::LoadOp::create(s, buffers[0], coords);
+              memref::StoreOp::create(s, x, output, position);
+            });
       }));
   return success();
 }

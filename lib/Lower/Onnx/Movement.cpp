@@ -35,21 +35,22 @@ static LogicalResult lowerTranspose(Node &n) {
   if (auto written = n.op.getInts("perm"))
     permutation = llvm::to_vector(*written);
   else
-    permutation = llvm::to_vector(
-        llvm::reverse(llvm::seq<int64_t>(0, x.rank())));
+    permutation =
+        llvm::to_vector(llvm::reverse(llvm::seq<int64_t>(0, x.rank())));
   n.set(n.t.transpose(x, permutation));
   return success();
 }
 
 static LogicalResult lowerTile(Node &n) {
   Tensor x = n.value(0);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> position;
-    for (auto [coord, extent] : llvm::zip_equal(coords, x.shape))
-      position.push_back(s.rem(coord, n.t.dim(extent), /*isUnsigned=*/true));
-    return n.t.load(s, x, position);
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> position;
+        for (auto [coord, extent] : llvm::zip_equal(coords, x.shape))
+          position.push_back(
+              s.rem(coord, n.t.dim(extent), /*isUnsigned=*/true));
+        return n.t.load(s, x, position);
+      }));
   return success();
 }
 
@@ -106,26 +107,25 @@ static LogicalResult lowerSlice(Node &n) {
   }
   Tensor starts = byOperands ? n.value(1) : Tensor();
   Tensor steps = n.has(4) ? n.value(4) : Tensor();
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> position(coords);
-    for (auto [j, written] : llvm::enumerate(axes)) {
-      int64_t axis = written < 0 ? written + rank : written;
-      Value extent = n.t.dim(x.shape[axis]), zero = s.index(0);
-      Value start = byOperands
-                        ? s.toIndex(n.t.load(s, starts, s.index(j)))
-                        : s.index((*n.op.getInts("starts"))[j]);
-      Value step =
-          steps ? s.toIndex(n.t.load(s, steps, s.index(j))) : s.index(1);
-      start = s.select(s.lt(start, zero), s.add(start, extent), start);
-      // Clamped to [0, extent], or to [0, extent - 1] when counting down.
-      Value last = s.select(s.lt(step, zero), s.sub(extent, s.index(1)),
-                            extent);
-      start = s.min(s.max(start, zero), last);
-      position[axis] = s.add(start, s.mul(coords[axis], step));
-    }
-    return n.t.load(s, x, position);
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> position(coords);
+        for (auto [j, written] : llvm::enumerate(axes)) {
+          int64_t axis = written < 0 ? written + rank : written;
+          Value extent = n.t.dim(x.shape[axis]), zero = s.index(0);
+          Value start = byOperands ? s.toIndex(n.t.load(s, starts, s.index(j)))
+                                   : s.index((*n.op.getInts("starts"))[j]);
+          Value step =
+              steps ? s.toIndex(n.t.load(s, steps, s.index(j))) : s.index(1);
+          start = s.select(s.lt(start, zero), s.add(start, extent), start);
+          // Clamped to [0, extent], or to [0, extent - 1] when counting down.
+          Value last =
+              s.select(s.lt(step, zero), s.sub(extent, s.index(1)), extent);
+          start = s.min(s.max(start, zero), last);
+          position[axis] = s.add(start, s.mul(coords[axis], step));
+        }
+        return n.t.load(s, x, position);
+      }));
   return success();
 }
 
@@ -141,9 +141,8 @@ static LogicalResult lowerSplit(Node &n) {
                            Value start = s.index(0);
                            if (sizes)
                              for (unsigned j = 0; j < i; ++j)
-                               start = s.add(start,
-                                             s.toIndex(n.t.load(
-                                                 s, sizes, s.index(j))));
+                               start = s.add(start, s.toIndex(n.t.load(
+                                                        s, sizes, s.index(j))));
                            else
                              start = n.t.dim(offset);
                            SmallVector<Value> position(coords);
@@ -220,32 +219,33 @@ static LogicalResult lowerPad(Node &n) {
   }
   Type compute = getComputeType(n.element());
   Tensor filling = n.has(2) ? n.value(2) : Tensor();
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> position(coords);
-    Value inside = s.boolean(true);
-    for (auto [j, listed] : llvm::enumerate(axes)) {
-      int64_t axis = listed < 0 ? listed + rank : listed;
-      if (fixed && (*fixed)[j] == 0 && (*fixed)[j + axes.size()] == 0)
-        continue;
-      Value before = fixed ? s.index((*fixed)[j])
-                           : s.toIndex(n.t.load(s, pads, s.index(j)));
-      Value extent = n.t.dim(x.shape[axis]);
-      Value index = s.sub(coords[axis], before);
-      inside = s.logicalAnd(inside, s.lt(index, extent, /*isUnsigned=*/true));
-      position[axis] = foldIndex(s, *mode, index, extent);
-    }
-    if (*mode != PadMode::Constant)
-      return n.t.load(s, x, position);
-    return s.choose(
-        inside, compute, [&] { return n.t.load(s, x, position); },
-        [&]() -> Value {
-          if (!filling)
-            return s.constant(compute, n.op.getFloat("value", 0.0));
-          SmallVector<Value> first(filling.rank(), s.index(0));
-          return n.t.load(s, filling, first);
-        });
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> position(coords);
+        Value inside = s.boolean(true);
+        for (auto [j, listed] : llvm::enumerate(axes)) {
+          int64_t axis = listed < 0 ? listed + rank : listed;
+          if (fixed && (*fixed)[j] == 0 && (*fixed)[j + axes.size()] == 0)
+            continue;
+          Value before = fixed ? s.index((*fixed)[j])
+                               : s.toIndex(n.t.load(s, pads, s.index(j)));
+          Value extent = n.t.dim(x.shape[axis]);
+          Value index = s.sub(coords[axis], before);
+          inside =
+              s.logicalAnd(inside, s.lt(index, extent, /*isUnsigned=*/true));
+          position[axis] = foldIndex(s, *mode, index, extent);
+        }
+        if (*mode != PadMode::Constant)
+          return n.t.load(s, x, position);
+        return s.choose(
+            inside, compute, [&] { return n.t.load(s, x, position); },
+            [&]() -> Value {
+              if (!filling)
+                return s.constant(compute, n.op.getFloat("value", 0.0));
+              SmallVector<Value> first(filling.rank(), s.index(0));
+              return n.t.load(s, filling, first);
+            });
+      }));
   return success();
 }
 
@@ -274,11 +274,12 @@ static LogicalResult lowerConstantOfShape(Node &n) {
 /// start + i * delta, computed like that in the type of the operands.
 static LogicalResult lowerRange(Node &n) {
   Tensor start = n.value(0), delta = n.value(2);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    Value first = loadScalar(n, s, start), step = loadScalar(n, s, delta);
-    return s.add(first, s.mul(s.fromIndex(coords[0], step.getType()), step));
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        Value first = loadScalar(n, s, start), step = loadScalar(n, s, delta);
+        return s.add(first,
+                     s.mul(s.fromIndex(coords[0], step.getType()), step));
+      }));
   return success();
 }
 
@@ -287,24 +288,24 @@ static LogicalResult lowerTrilu(Node &n) {
   bool upper = n.op.getInt("upper", 1) != 0;
   Tensor diagonal = n.has(1) ? n.value(1) : Tensor();
   Type compute = getComputeType(n.element());
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    Value k = diagonal ? s.toIndex(loadScalar(n, s, diagonal)) : s.index(0);
-    Value column = coords.back(), row = s.add(coords.drop_back().back(), k);
-    Value kept = upper ? s.ge(column, row) : s.le(column, row);
-    return s.select(kept, n.t.load(s, x, coords), s.constant(compute, 0));
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        Value k = diagonal ? s.toIndex(loadScalar(n, s, diagonal)) : s.index(0);
+        Value column = coords.back(), row = s.add(coords.drop_back().back(), k);
+        Value kept = upper ? s.ge(column, row) : s.le(column, row);
+        return s.select(kept, n.t.load(s, x, coords), s.constant(compute, 0));
+      }));
   return success();
 }
 
 static LogicalResult lowerEyeLike(Node &n) {
   int64_t k = n.op.getInt("k", 0);
   Type compute = getComputeType(n.element());
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    Value hit = s.eq(coords[1], s.add(coords[0], s.index(k)));
-    return s.select(hit, s.constant(compute, 1), s.constant(compute, 0));
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        Value hit = s.eq(coords[1], s.add(coords[0], s.index(k)));
+        return s.select(hit, s.constant(compute, 1), s.constant(compute, 0));
+      }));
   return success();
 }
 
@@ -313,15 +314,15 @@ static LogicalResult lowerReverseSequence(Node &n) {
   Tensor x = n.value(0), lengths = n.value(1);
   int64_t batchAxis = n.op.getInt("batch_axis", 1);
   int64_t timeAxis = n.op.getInt("time_axis", 0);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    Value length = s.toIndex(n.t.load(s, lengths, coords[batchAxis]));
-    Value time = coords[timeAxis];
-    SmallVector<Value> position(coords);
-    Value mirrored = s.sub(s.sub(length, s.index(1)), time);
-    position[timeAxis] = s.select(s.lt(time, length), mirrored, time);
-    return n.t.load(s, x, position);
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        Value length = s.toIndex(n.t.load(s, lengths, coords[batchAxis]));
+        Value time = coords[timeAxis];
+        SmallVector<Value> position(coords);
+        Value mirrored = s.sub(s.sub(length, s.index(1)), time);
+        position[timeAxis] = s.select(s.lt(time, length), mirrored, time);
+        return n.t.load(s, x, position);
+      }));
   return success();
 }
 
@@ -330,15 +331,16 @@ static LogicalResult lowerSpaceToDepth(Node &n) {
   Tensor x = n.value(0);
   int64_t block = n.op.getInt("blocksize", 1);
   Value channels = n.t.dim(x.shape[1]);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    Value size = s.index(block);
-    Value part = s.div(coords[1], channels, /*isUnsigned=*/true);
-    Value channel = s.rem(coords[1], channels, /*isUnsigned=*/true);
-    Value y = s.add(s.mul(coords[2], size), s.div(part, size, true));
-    Value column = s.add(s.mul(coords[3], size), s.rem(part, size, true));
-    return n.t.load(s, x, SmallVector<Value>{coords[0], channel, y, column});
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        Value size = s.index(block);
+        Value part = s.div(coords[1], channels, /*isUnsigned=*/true);
+        Value channel = s.rem(coords[1], channels, /*isUnsigned=*/true);
+        Value y = s.add(s.mul(coords[2], size), s.div(part, size, true));
+        Value column = s.add(s.mul(coords[3], size), s.rem(part, size, true));
+        return n.t.load(s, x,
+                        SmallVector<Value>{coords[0], channel, y, column});
+      }));
   return success();
 }
 
@@ -348,19 +350,19 @@ static LogicalResult lowerDepthToSpace(Node &n) {
   int64_t block = n.op.getInt("blocksize", 1);
   bool columnsFirst = n.op.getString("mode", "DCR") == "CRD";
   Value channels = n.t.dim(n.shape()[1]);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    Value size = s.index(block);
-    Value part = s.add(s.mul(s.rem(coords[2], size, true), size),
-                       s.rem(coords[3], size, true));
-    Value channel = columnsFirst
-                        ? s.add(s.mul(coords[1], s.index(block * block)), part)
-                        : s.add(s.mul(part, channels), coords[1]);
-    return n.t.load(s, x,
-                    SmallVector<Value>{coords[0], channel,
-                                       s.div(coords[2], size, true),
-                                       s.div(coords[3], size, true)});
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        Value size = s.index(block);
+        Value part = s.add(s.mul(s.rem(coords[2], size, true), size),
+                           s.rem(coords[3], size, true));
+        Value channel =
+            columnsFirst ? s.add(s.mul(coords[1], s.index(block * block)), part)
+                         : s.add(s.mul(part, channels), coords[1]);
+        return n.t.load(s, x,
+                        SmallVector<Value>{coords[0], channel,
+                                           s.div(coords[2], size, true),
+                                           s.div(coords[3], size, true)});
+      }));
   return success();
 }
 

@@ -160,20 +160,18 @@ LogicalResult lathe::byForm(NodeLowering &n) {
 NodeFn lathe::unary(UnaryFn fn) {
   return [fn](NodeLowering &n) {
     Type element = n.element();
-    n.set(n.t.mapTo(n.shape(), n.in(0), element,
-                    [&](Scalars &s, ArrayRef<Value> x) {
-                      return fn(n, s, x[0]);
-                    }));
+    n.set(n.t.mapTo(
+        n.shape(), n.in(0), element,
+        [&](Scalars &s, ArrayRef<Value> x) { return fn(n, s, x[0]); }));
     return success();
   };
 }
 
 NodeFn lathe::nary(NaryFn fn) {
   return [fn](NodeLowering &n) {
-    n.set(n.t.mapTo(n.shape(), n.all(), n.element(),
-                    [&](Scalars &s, ArrayRef<Value> x) {
-                      return fn(n, s, x);
-                    }));
+    n.set(
+        n.t.mapTo(n.shape(), n.all(), n.element(),
+                  [&](Scalars &s, ArrayRef<Value> x) { return fn(n, s, x); }));
     return success();
   };
 }

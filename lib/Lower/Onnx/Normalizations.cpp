@@ -38,10 +38,9 @@ static Statistics statisticsOf(Node &n, const Tensor &input,
   result.centred = n.t.convert(input, f);
   if (!isRms) {
     result.mean = n.stage.mean(result.centred, axes);
-    result.centred = n.t.map({result.centred, result.mean}, f,
-                             [](Scalars &s, Values x) {
-                               return s.sub(x[0], x[1]);
-                             });
+    result.centred =
+        n.t.map({result.centred, result.mean}, f,
+                [](Scalars &s, Values x) { return s.sub(x[0], x[1]); });
   }
   Tensor squares = n.t.map(result.centred, f, [](Scalars &s, Values x) {
     return s.mul(x[0], x[0]);
@@ -105,8 +104,8 @@ static Tensor alongChannels(Node &n, const Tensor &vector, unsigned rank) {
 
 static LogicalResult lowerInstanceNorm(Node &n) {
   Tensor x = n.in(0);
-  Statistics statistics = statisticsOf(n, x, range(2, x.rank()),
-                                       n.op.getFloat("epsilon", 1e-5));
+  Statistics statistics =
+      statisticsOf(n, x, range(2, x.rank()), n.op.getFloat("epsilon", 1e-5));
   n.set(applyNorm(n, statistics, alongChannels(n, n.in(1), x.rank()),
                   alongChannels(n, n.in(2), x.rank()), x.shape, n.element()));
   return success();
@@ -173,17 +172,14 @@ static LogicalResult lowerMeanVarianceNorm(Node &n) {
   Type f = statisticsType(x);
   Tensor wide = n.t.convert(x, f);
   Tensor mean = n.stage.mean(wide, list);
-  Tensor centred = n.t.map({wide, mean}, f, [](Scalars &s, Values v) {
-    return s.sub(v[0], v[1]);
-  });
-  Tensor squares = n.t.map(centred, f, [](Scalars &s, Values v) {
-    return s.mul(v[0], v[0]);
-  });
+  Tensor centred = n.t.map(
+      {wide, mean}, f, [](Scalars &s, Values v) { return s.sub(v[0], v[1]); });
+  Tensor squares = n.t.map(
+      centred, f, [](Scalars &s, Values v) { return s.mul(v[0], v[0]); });
   Tensor variance = n.stage.mean(squares, list);
   n.set(n.t.mapTo(x.shape, {centred, variance}, n.element(),
                   [](Scalars &s, Values v) {
-                    Value deviation =
-                        s.add(s.sqrt(v[1]), s.like(v[1], 1e-9));
+                    Value deviation = s.add(s.sqrt(v[1]), s.like(v[1], 1e-9));
                     return s.div(v[0], deviation);
                   }));
   return success();

@@ -44,8 +44,8 @@ static SmallVector<Value> overWindow(Node &n, Scalars &s, const Tensor &x,
         return s.loop(
             ranges[k].first, ranges[k].end, state,
             [&](Value at, ValueRange inner) -> SmallVector<Value> {
-              position.push_back(s.add(
-                  starts[k], s.mul(at, s.index(window.dilations[k]))));
+              position.push_back(
+                  s.add(starts[k], s.mul(at, s.index(window.dilations[k]))));
               SmallVector<Value> next;
               if (k + 1 < rank) {
                 next = level(k + 1, inner);
@@ -92,8 +92,7 @@ static LogicalResult lowerMaxPool(Node &n) {
     return failure();
   bool isUnsigned = lathe::isUnsigned(x.element);
   if (n.hasResult(0))
-    n.set(n.t.generate(shape, n.element(), [&](Scalars &s,
-                                               ValueRange coords) {
+    n.set(n.t.generate(shape, n.element(), [&](Scalars &s, ValueRange coords) {
       Pool pool{{lowest(s, x.element)},
                 [&](Value v, Value, ValueRange state) -> SmallVector<Value> {
                   return {s.max(state[0], v, isUnsigned)};
@@ -106,41 +105,40 @@ static LogicalResult lowerMaxPool(Node &n) {
   // Positions in the flattened input; column-major order has the last two
   // spatial dims and all others swapped.
   bool columnMajor = n.op.getInt("storage_order", 0) != 0;
-  n.set(
-      n.t.generate(
-          shape, n.element(1),
-          [&](Scalars &s, ValueRange coords) {
-            Pool pool{
-                {lowest(s, x.element), s.index(0)},
-                [&](Value v, Value at, ValueRange state)
-                    -> SmallVector<Value> {
-                  Value better = s.gt(v, state[0], isUnsigned);
-                  return {s.select(better, v, state[0]),
-                          s.select(better, at, state[1])};
-                }};
-            Value place = overWindow(n, s, x, *window, coords, pool)[1];
-            Value area = s.index(1), plane = s.index(0);
-            for (Poly extent : ArrayRef<Poly>(x.shape).drop_front(2))
-              area = s.mul(area, n.t.dim(extent));
-            if (columnMajor) {
-              Value rest = place, stride = s.index(1);
-              SmallVector<Value> digits(window->rank());
-              for (unsigned k = window->rank(); k-- > 0;) {
-                Value extent = n.t.dim(x.shape[k + 2]);
-                digits[k] = s.rem(rest, extent, true);
-                rest = s.div(rest, extent, true);
-              }
-              place = s.index(0);
-              for (unsigned k = 0; k < window->rank(); ++k) {
-                place = s.add(place, s.mul(digits[k], stride));
-                stride = s.mul(stride, n.t.dim(x.shape[k + 2]));
-              }
-            }
-            plane = s.add(s.mul(coords[0], n.t.dim(x.shape[1])), coords[1]);
-            return s.fromIndex(s.add(s.mul(plane, area), place),
-                               s.getI64Type());
-          }),
-      1);
+  n.set(n.t.generate(shape, n.element(1),
+                     [&](Scalars &s, ValueRange coords) {
+                       Pool pool{{lowest(s, x.element), s.index(0)},
+                                 [&](Value v, Value at,
+                                     ValueRange state) -> SmallVector<Value> {
+                                   Value better = s.gt(v, state[0], isUnsigned);
+                                   return {s.select(better, v, state[0]),
+                                           s.select(better, at, state[1])};
+                                 }};
+                       Value place =
+                           overWindow(n, s, x, *window, coords, pool)[1];
+                       Value area = s.index(1), plane = s.index(0);
+                       for (Poly extent : ArrayRef<Poly>(x.shape).drop_front(2))
+                         area = s.mul(area, n.t.dim(extent));
+                       if (columnMajor) {
+                         Value rest = place, stride = s.index(1);
+                         SmallVector<Value> digits(window->rank());
+                         for (unsigned k = window->rank(); k-- > 0;) {
+                           Value extent = n.t.dim(x.shape[k + 2]);
+                           digits[k] = s.rem(rest, extent, true);
+                           rest = s.div(rest, extent, true);
+                         }
+                         place = s.index(0);
+                         for (unsigned k = 0; k < window->rank(); ++k) {
+                           place = s.add(place, s.mul(digits[k], stride));
+                           stride = s.mul(stride, n.t.dim(x.shape[k + 2]));
+                         }
+                       }
+                       plane = s.add(s.mul(coords[0], n.t.dim(x.shape[1])),
+                                     coords[1]);
+                       return s.fromIndex(s.add(s.mul(plane, area), place),
+                                          s.getI64Type());
+                     }),
+        1);
   return success();
 }
 
@@ -156,15 +154,15 @@ static Value countElements(Node &n, Scalars &s, const Tensor &x,
   Value count = s.index(1);
   for (unsigned k = 0; k < window.rank(); ++k) {
     Value extent = n.t.dim(x.shape[k + 2]), before = n.t.dim(window.before[k]);
-    Value start = s.sub(s.mul(coords[k + 2], s.index(window.strides[k])),
-                        before);
+    Value start =
+        s.sub(s.mul(coords[k + 2], s.index(window.strides[k])), before);
     if (includePad) {
       // A window of ceil_mode may reach beyond the padding.
       start = s.add(start, before);
       extent = s.add(s.add(extent, before), n.t.dim(window.after[k]));
     }
-    WindowRange range = clipWindow(s, start, window.kernel[k],
-                                   window.dilations[k], extent);
+    WindowRange range =
+        clipWindow(s, start, window.kernel[k], window.dilations[k], extent);
     count = s.mul(count, s.sub(range.end, range.first));
   }
   return count;
@@ -176,17 +174,17 @@ static LogicalResult lowerAveragePool(Node &n) {
   if (failed(window))
     return failure();
   bool includePad = n.op.getInt("count_include_pad", 0) != 0;
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    Type type = getComputeType(x.element);
-    Pool pool{{s.constant(type, 0)},
-              [&](Value v, Value, ValueRange state) -> SmallVector<Value> {
-                return {s.add(state[0], v)};
-              }};
-    Value sum = overWindow(n, s, x, *window, coords, pool)[0];
-    Value count = countElements(n, s, x, *window, coords, includePad);
-    return s.div(sum, s.toFloat(count, type));
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        Type type = getComputeType(x.element);
+        Pool pool{{s.constant(type, 0)},
+                  [&](Value v, Value, ValueRange state) -> SmallVector<Value> {
+                    return {s.add(state[0], v)};
+                  }};
+        Value sum = overWindow(n, s, x, *window, coords, pool)[0];
+        Value count = countElements(n, s, x, *window, coords, includePad);
+        return s.div(sum, s.toFloat(count, type));
+      }));
   return success();
 }
 
@@ -212,14 +210,14 @@ static LogicalResult lowerLpPool(Node &n) {
   if (failed(window))
     return failure();
   int64_t p = n.op.getInt("p", 2);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    Pool pool{{s.constant(getComputeType(x.element), 0)},
-              [&](Value v, Value, ValueRange state) -> SmallVector<Value> {
-                return {s.add(state[0], power(s, v, p))};
-              }};
-    return root(s, overWindow(n, s, x, *window, coords, pool)[0], p);
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        Pool pool{{s.constant(getComputeType(x.element), 0)},
+                  [&](Value v, Value, ValueRange state) -> SmallVector<Value> {
+                    return {s.add(state[0], power(s, v, p))};
+                  }};
+        return root(s, overWindow(n, s, x, *window, coords, pool)[0], p);
+      }));
   return success();
 }
 

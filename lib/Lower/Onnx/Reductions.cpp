@@ -51,13 +51,13 @@ static Attribute neutral(Combiner combiner, Type onnx) {
   }
   unsigned width = type.getIntOrFloatBitWidth();
   if (isUnsigned(onnx))
-    return IntegerAttr::get(type, isMin ? APInt::getMaxValue(width)
-                                        : APInt(width, combiner ==
-                                                           Combiner::Mul));
-  return IntegerAttr::get(type, isMax   ? APInt::getSignedMinValue(width)
-                                : isMin ? APInt::getSignedMaxValue(width)
-                                        : APInt(width, combiner ==
-                                                           Combiner::Mul));
+    return IntegerAttr::get(type,
+                            isMin ? APInt::getMaxValue(width)
+                                  : APInt(width, combiner == Combiner::Mul));
+  return IntegerAttr::get(type, isMax ? APInt::getSignedMinValue(width)
+                                : isMin
+                                    ? APInt::getSignedMaxValue(width)
+                                    : APInt(width, combiner == Combiner::Mul));
 }
 
 static Value combine(Scalars &s, Combiner combiner, Value a, Value b,
@@ -93,8 +93,7 @@ static FailureOr<SmallVector<int64_t>> reducedAxes(Node &n, bool &isNoop) {
   return llvm::to_vector(llvm::seq<int64_t>(0, rank));
 }
 
-static Tensor keepAxes(Node &n, const Tensor &reduced,
-                       ArrayRef<int64_t> axes) {
+static Tensor keepAxes(Node &n, const Tensor &reduced, ArrayRef<int64_t> axes) {
   return n.op.getInt("keepdims", 1) ? n.t.expandAxes(reduced, axes) : reduced;
 }
 
@@ -149,20 +148,19 @@ static LogicalResult lowerLogSumExp(Node &n) {
                                      : Type(n.t.getBuilder().getF64Type());
   Tensor wide = n.t.convert(x, f);
   auto same = [](Scalars &, Values v) { return v[0]; };
-  Tensor top = n.t.reduce(
-      wide, *axes, f, neutral(Combiner::Max, f), same,
-      [](Scalars &s, Value a, Value b) { return s.max(a, b); });
+  Tensor top =
+      n.t.reduce(wide, *axes, f, neutral(Combiner::Max, f), same,
+                 [](Scalars &s, Value a, Value b) { return s.max(a, b); });
   // An infinite maximum must not meet itself in a difference.
   Tensor shift = n.t.map(top, f, [](Scalars &s, Values v) {
     return s.select(s.isInf(v[0]), s.like(v[0], 0), v[0]);
   });
-  Tensor power = n.t.map({wide, n.t.expandAxes(shift, *axes)}, f,
-                         [](Scalars &s, Values v) {
-                           return s.exp(s.sub(v[0], v[1]));
-                         });
-  Tensor sum = n.t.reduce(
-      power, *axes, f, neutral(Combiner::Add, f), same,
-      [](Scalars &s, Value a, Value b) { return s.add(a, b); });
+  Tensor power =
+      n.t.map({wide, n.t.expandAxes(shift, *axes)}, f,
+              [](Scalars &s, Values v) { return s.exp(s.sub(v[0], v[1])); });
+  Tensor sum =
+      n.t.reduce(power, *axes, f, neutral(Combiner::Add, f), same,
+                 [](Scalars &s, Value a, Value b) { return s.add(a, b); });
   Type element = n.element();
   Tensor result = n.t.map({sum, shift}, f, [](Scalars &s, Values v) {
     return s.add(s.log(v[0]), v[1]);
@@ -197,8 +195,7 @@ static Tensor argExtremum(Node &n, const Tensor &x, unsigned axis, bool isMax,
                                : s.lt(x, state[0], isUnsigned);
           if (last)
             better = s.logicalOr(better, s.eq(x, state[0]));
-          return {s.select(better, x, state[0]),
-                  s.select(better, k, state[1])};
+          return {s.select(better, x, state[0]), s.select(better, k, state[1])};
         });
     return s.fromIndex(best[1], getComputeType(element));
   });
@@ -274,10 +271,9 @@ static LogicalResult lowerScan(Node &n, bool isProduct) {
                    if (reverse)
                      at = s.sub(s.sub(extent, s.index(1)), k);
                    SmallVector<Value> position = {lane[0], at, lane[1]};
-                   Value v = s.load(memref::LoadOp::create(s, in, position),
-                                    element);
-                   Value next =
-                       isProduct ? s.mul(sum[0], v) : s.add(sum[0], v);
+                   Value v =
+                       s.load(memref::LoadOp::create(s, in, position), element);
+                   Value next = isProduct ? s.mul(sum[0], v) : s.add(sum[0], v);
                    Value written = exclusive ? sum[0] : next;
                    memref::StoreOp::create(s, s.store(written, element), out,
                                            position);
@@ -325,8 +321,7 @@ void lathe::addReductions(LoweringTable &table) {
       {"Hardmax", 1, lowerHardmax},
       {"LogSoftmax", 1, [](Node &n) { return lowerSoftmax(n, true); }},
       {"ReduceL1", 1, reduction({Combiner::Add, absolute})},
-      {"ReduceL2", 1,
-       reduction({Combiner::Add, square, real<&Scalars::sqrt>})},
+      {"ReduceL2", 1, reduction({Combiner::Add, square, real<&Scalars::sqrt>})},
       {"ReduceLogSum", 1,
        reduction({Combiner::Add, nullptr, real<&Scalars::log>})},
       {"ReduceLogSumExp", 1, lowerLogSumExp},

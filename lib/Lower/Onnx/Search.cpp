@@ -35,8 +35,7 @@ static LogicalResult lowerTopK(Node &n) {
       return memref::DimOp::create(s, buffer, k);
     };
     auto at = [&](Value buffer, ValueRange lane, Value k) -> Value {
-      return memref::LoadOp::create(s, buffer,
-                                    ValueRange{lane[0], k, lane[1]});
+      return memref::LoadOp::create(s, buffer, ValueRange{lane[0], k, lane[1]});
     };
     auto put = [&](Value value, Value buffer, ValueRange lane, Value k) {
       memref::StoreOp::create(s, value, buffer,
@@ -45,48 +44,49 @@ static LogicalResult lowerTopK(Node &n) {
     Value count = dim(values, 1);
     SmallVector<Value> sizes = {dim(in, 0), dim(in, 2)};
     s.forall(sizes, [&](ValueRange lane) {
-      s.loop(s.index(0), dim(in, 1), {}, [&](Value k, ValueRange)
-                                             -> SmallVector<Value> {
-        Value stored = at(in, lane, k);
-        Value number = s.load(stored, x.element);
-        Value filled = s.min(k, count);
-        auto worse = [&](Value place) {
-          Value other = s.load(at(values, lane, place), x.element);
-          return largest ? s.lt(other, number, isUnsigned)
-                         : s.gt(other, number, isUnsigned);
-        };
-        // Most elements are no better than the worst that is kept.
-        Value enters = s.choose(
-            s.lt(k, count), s.getI1Type(), [&] { return s.boolean(true); },
-            [&] {
-              // Nothing is kept where count is 0.
-              Value last = s.max(s.sub(count, s.index(1)), s.index(0));
-              return s.logicalAnd(s.gt(count, s.index(0)), worse(last));
-            });
-        s.ifThen(enters, [&] {
-          // Behind all that are not worse.
-          Value place = s.loop(s.index(0), filled, s.index(0),
-                               [&](Value j, ValueRange sum)
-                                   -> SmallVector<Value> {
-                                 Value step = s.select(
-                                     worse(j), s.index(0), s.index(1));
-                                 return {s.add(sum[0], step)};
-                               })[0];
-          // From the end: element j - 1 goes to j.
-          Value last = s.min(k, s.sub(count, s.index(1)));
-          s.loop(place, last, {}, [&](Value j, ValueRange)
-                                      -> SmallVector<Value> {
-            Value to = s.add(place, s.sub(last, j));
-            Value from = s.sub(to, s.index(1));
-            put(at(values, lane, from), values, lane, to);
-            put(at(places, lane, from), places, lane, to);
-            return {};
-          });
-          put(stored, values, lane, place);
-          put(s.fromIndex(k, i64), places, lane, place);
-        });
-        return {};
-      });
+      s.loop(s.index(0), dim(in, 1), {},
+             [&](Value k, ValueRange) -> SmallVector<Value> {
+               Value stored = at(in, lane, k);
+               Value number = s.load(stored, x.element);
+               Value filled = s.min(k, count);
+               auto worse = [&](Value place) {
+                 Value other = s.load(at(values, lane, place), x.element);
+                 return largest ? s.lt(other, number, isUnsigned)
+                                : s.gt(other, number, isUnsigned);
+               };
+               // Most elements are no better than the worst that is kept.
+               Value enters = s.choose(
+                   s.lt(k, count), s.getI1Type(),
+                   [&] { return s.boolean(true); },
+                   [&] {
+                     // Nothing is kept where count is 0.
+                     Value last = s.max(s.sub(count, s.index(1)), s.index(0));
+                     return s.logicalAnd(s.gt(count, s.index(0)), worse(last));
+                   });
+               s.ifThen(enters, [&] {
+                 // Behind all that are not worse.
+                 Value place =
+                     s.loop(s.index(0), filled, s.index(0),
+                            [&](Value j, ValueRange sum) -> SmallVector<Value> {
+                              Value step =
+                                  s.select(worse(j), s.index(0), s.index(1));
+                              return {s.add(sum[0], step)};
+                            })[0];
+                 // From the end: element j - 1 goes to j.
+                 Value last = s.min(k, s.sub(count, s.index(1)));
+                 s.loop(place, last, {},
+                        [&](Value j, ValueRange) -> SmallVector<Value> {
+                          Value to = s.add(place, s.sub(last, j));
+                          Value from = s.sub(to, s.index(1));
+                          put(at(values, lane, from), values, lane, to);
+                          put(at(places, lane, from), places, lane, to);
+                          return {};
+                        });
+                 put(stored, values, lane, place);
+                 put(s.fromIndex(k, i64), places, lane, place);
+               });
+               return {};
+             });
     });
   };
   SmallVector<Value> results = n.stage.callOwnKernel(

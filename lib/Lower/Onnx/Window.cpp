@@ -73,7 +73,7 @@ WindowRange lathe::clipWindow(Scalars &s, Value start, int64_t kernel,
                               int64_t dilation, Value extent) {
   Value zero = s.index(0);
   Value first = s.max(ceilDiv(s, s.sub(zero, start), dilation), zero);
-  Value end = s.min(ceilDiv(s, s.sub(extent, start), dilation),
-                    s.index(kernel));
+  Value end =
+      s.min(ceilDiv(s, s.sub(extent, start), dilation), s.index(kernel));
   return {first, end};
 }

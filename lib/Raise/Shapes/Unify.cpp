@@ -116,7 +116,7 @@ std::optional<Solution> Engine::solveForced(const Equality &equality) {
     Poly self = context.symbol(symbol.name());
     Poly rest = negative ? difference + self : self - difference;
     if (!rest || usesSymbol(rest, symbol) || !rest.isShape() ||
-        !context.isNonNegative(rest))
+        !context.isNonNegative(rest) || rest.isConstant(0))
       continue;
     bool isInput = isInputDim(symbol);
     if (isInput && llvm::any_of(symbolsOf(rest),

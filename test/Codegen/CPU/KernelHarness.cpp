@@ -93,8 +93,8 @@ llvm::Expected<LoadedModule> LoadedModule::load(ModuleOp module,
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit)
     return jit.takeError();
-  auto process = llvm::orc::DynamicLibrarySearchGenerator::
-      GetForCurrentProcess((*jit)->getDataLayout().getGlobalPrefix());
+  auto process = llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
+      (*jit)->getDataLayout().getGlobalPrefix());
   if (!process)
     return process.takeError();
   (*jit)->getMainJITDylib().addGenerator(std::move(*process));
@@ -183,12 +183,15 @@ double lathe::test::seconds() {
 }
 
 #define REPEAT12(X)                                                            \
-  X("0") X("1") X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9")        \
-  X("10") X("11")
+  X("0")                                                                       \
+  X("1") X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("1" \
+                                                                           "1")
 #define REPEAT24(X)                                                            \
   REPEAT12(X)                                                                  \
-  X("12") X("13") X("14") X("15") X("16") X("17") X("18") X("19") X("20")      \
-  X("21") X("22") X("23")
+  X("12")                                                                      \
+  X("13")                                                                      \
+  X("14") X("15") X("16") X("17") X("18") X("19") X("20") X("21") X("22")      \
+      X("23")
 
 static void multiplyAdd128(int64_t turns) {
 #define OP(r) "mulps %%xmm14, %%xmm" r "\n addps %%xmm15, %%xmm" r "\n"
@@ -244,8 +247,8 @@ lathe::test::measureStream(const char *data, size_t bytes) {
   for (size_t i = 0; i + 256 <= bytes; i += 256)
     for (int j = 0; j < 8; ++j)
       sums[j] = _mm256_xor_si256(
-          sums[j], _mm256_loadu_si256(reinterpret_cast<const __m256i *>(
-                       data + i + 32 * j)));
+          sums[j], _mm256_loadu_si256(
+                       reinterpret_cast<const __m256i *>(data + i + 32 * j)));
   for (int j = 1; j < 8; ++j)
     sums[0] = _mm256_xor_si256(sums[0], sums[j]);
   asm volatile("" ::"x"(sums[0]));

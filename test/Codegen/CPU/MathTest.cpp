@@ -106,7 +106,8 @@ static void buildKernel(ModuleOp module, const Function &function, Type element,
 }
 
 /// The unit in the last place of `value`, as the type has it.
-template <typename T> static Real getUlp(T value) {
+template <typename T>
+static Real getUlp(T value) {
   using Limits = std::numeric_limits<T>;
   int exponent = value == 0 ? Limits::min_exponent - 1 : std::ilogb(value);
   return std::ldexp(Real(1), std::max(exponent, Limits::min_exponent - 1) -
@@ -115,7 +116,8 @@ template <typename T> static Real getUlp(T value) {
 
 /// The error of `actual` in such units. A zero of the wrong sign, a NaN out of
 /// place, and an infinity that is not next to the result count as infinite.
-template <typename T> static Real getUlps(T actual, Real expected) {
+template <typename T>
+static Real getUlps(T actual, Real expected) {
   T rounded = static_cast<T>(expected);
   if (std::isnan(rounded) || std::isnan(actual))
     return std::isnan(rounded) && std::isnan(actual) ? 0 : everything;
@@ -136,13 +138,31 @@ template <typename T, typename Bits>
 static std::vector<T> makeInputs(double limit, uint64_t seed) {
   std::vector<T> values;
   T inf = std::numeric_limits<T>::infinity();
-  for (T value :
-       {T(0), T(0.5), T(1), T(1.5), T(2), T(3), T(4), T(0.25), T(1e-3), T(17),
-        T(88.72), T(103.9), T(104.1), T(709.7), T(745.2), inf,
-        std::numeric_limits<T>::min(), std::numeric_limits<T>::denorm_min(),
-        std::numeric_limits<T>::max(), std::numeric_limits<T>::quiet_NaN(),
-        std::nextafter(T(1), T(2)), std::nextafter(T(1), T(0)),
-        std::nextafter(T(0.5), T(0)), T(8388609), T(16777217)}) {
+  for (T value : {T(0),
+                  T(0.5),
+                  T(1),
+                  T(1.5),
+                  T(2),
+                  T(3),
+                  T(4),
+                  T(0.25),
+                  T(1e-3),
+                  T(17),
+                  T(88.72),
+                  T(103.9),
+                  T(104.1),
+                  T(709.7),
+                  T(745.2),
+                  inf,
+                  std::numeric_limits<T>::min(),
+                  std::numeric_limits<T>::denorm_min(),
+                  std::numeric_limits<T>::max(),
+                  std::numeric_limits<T>::quiet_NaN(),
+                  std::nextafter(T(1), T(2)),
+                  std::nextafter(T(1), T(0)),
+                  std::nextafter(T(0.5), T(0)),
+                  T(8388609),
+                  T(16777217)}) {
     if (std::isfinite(value) && value > limit)
       continue;
     values.push_back(value);
@@ -259,8 +279,8 @@ static void buildConversion(ModuleOp module, const Conversion &conversion,
   bool widens = conversion.from.getIntOrFloatBitWidth() <
                 conversion.to.getIntOrFloatBitWidth();
   b.forRange(b.index(0), b.dim(y, 0), b.getLanes(), [&](Value i) {
-    Value value = vector::LoadOp::create(b, vectorOf(conversion.from), x,
-                                         ValueRange{i});
+    Value value =
+        vector::LoadOp::create(b, vectorOf(conversion.from), x, ValueRange{i});
     Type type = vectorOf(conversion.to);
     b.store(widens ? Value(arith::ExtFOp::create(b, type, value))
                    : Value(arith::TruncFOp::create(b, type, value)),
@@ -296,7 +316,8 @@ static bool checkConversion(const Conversion &conversion, MLIRContext *context,
       int mantissa = sizeof(From) == 8 ? 52 : 23;
       From bias = sizeof(From) == 8 ? 1023 : 127;
       From kept = bits & ((From(1) << mantissa) - 1);
-      bits = kept | ((bias - 26 + static_cast<From>(random() % 44)) << mantissa);
+      bits =
+          kept | ((bias - 26 + static_cast<From>(random() % 44)) << mantissa);
     }
     x[i] = bits;
   }
@@ -309,8 +330,8 @@ static bool checkConversion(const Conversion &conversion, MLIRContext *context,
     llvm::APFloat value(*conversion.fromSemantics,
                         llvm::APInt(sizeof(From) * 8, x[i]));
     bool loses;
-    value.convert(*conversion.toSemantics,
-                  llvm::APFloat::rmNearestTiesToEven, &loses);
+    value.convert(*conversion.toSemantics, llvm::APFloat::rmNearestTiesToEven,
+                  &loses);
     llvm::APFloat actual(*conversion.toSemantics,
                          llvm::APInt(sizeof(To) * 8, y[i]));
     if (value.isNaN() ? actual.isNaN() : value.bitwiseIsEqual(actual))

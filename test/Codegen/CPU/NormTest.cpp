@@ -234,6 +234,5 @@ void lathe::test::timeNorms(MLIRContext *context, const CpuTarget &target,
   x.fill(1);
   void *args[] = {x.data(), y.data()};
   int64_t dims[] = {rows, columns, rows, columns};
-  report("softmax",
-         measure([&] { loaded->entry(&pool.ctx, args, dims); }), 2);
+  report("softmax", measure([&] { loaded->entry(&pool.ctx, args, dims); }), 2);
 }

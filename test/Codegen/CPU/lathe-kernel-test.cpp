@@ -39,9 +39,10 @@ static cl::opt<int64_t>
            cl::init(0));
 static cl::opt<std::string> letters(
     "epilogue",
-    cl::desc("b bias, then in this order: g gelu, l relu, r add a tensor, i the "
-             "same in place, p multiply by a tensor, v add a row, s multiply "
-             "by a scalar"));
+    cl::desc(
+        "b bias, then in this order: g gelu, l relu, r add a tensor, i the "
+        "same in place, p multiply by a tensor, v add a row, s multiply "
+        "by a scalar"));
 static cl::list<int64_t> rowCounts("m", cl::desc("rows"), cl::CommaSeparated);
 static cl::opt<int> threads("workers", cl::desc("threads of the second run"),
                             cl::init(2));
@@ -51,8 +52,9 @@ static cl::opt<std::string>
     mathName("math", cl::desc("check this function instead, or 'all'"));
 static cl::opt<bool> norms("norms", cl::desc("check the norm kernels"));
 static cl::opt<bool> softmax("softmax", cl::desc("check softmax kernels"));
-static cl::opt<std::string> emit(
-    "emit", cl::desc("write 'mlir', 'llvm' (dialect) or 'obj' to --o instead"));
+static cl::opt<std::string>
+    emit("emit",
+         cl::desc("write 'mlir', 'llvm' (dialect) or 'obj' to --o instead"));
 static cl::opt<std::string> output("o", cl::desc("file for --emit"),
                                    cl::init("-"));
 
@@ -256,8 +258,8 @@ static int check(const LinearSpec &spec, EntryFn entry, Buffer &w,
   return 0;
 }
 
-static void time(const LinearSpec &spec, EntryFn entry, Buffer &w,
-                 Buffer &bias, const CpuTarget &target) {
+static void time(const LinearSpec &spec, EntryFn entry, Buffer &w, Buffer &bias,
+                 const CpuTarget &target) {
   SmallVector<int64_t> counts(rowCounts.begin(), rowCounts.end());
   if (counts.empty())
     counts = {1, 2, 3, 4, 5, 6, 8, 12, 16, 17, 32, 64, 128, 197, 512};
@@ -283,8 +285,8 @@ static void time(const LinearSpec &spec, EntryFn entry, Buffer &w,
     Timing time = measure(call, cold ? 0.3 : 0.15);
     double after = limit();
     double best = std::max(before, after);
-    double work = cold ? w.size() * 4e-9
-                       : 2e-9 * rows * spec.inputs * spec.outputs;
+    double work =
+        cold ? w.size() * 4e-9 : 2e-9 * rows * spec.inputs * spec.outputs;
     llvm::outs() << llvm::format(
         "M=%-4d %9.1f us  %6.1f %s = %5.1f %% of %.1f (best decile %.1f %%)\n",
         int(rows), time.median * 1e6, work / time.median,
@@ -362,15 +364,16 @@ int main(int argc, char **argv) {
 
   double start = seconds();
   LoadedModule loaded = exitOnError(LoadedModule::load(*module, target));
-  llvm::outs() << llvm::format("%s K=%d N=%d %s: compiled in %.2f s, %d bytes\n",
-                               level.c_str(), int(inputs), int(outputs),
-                               letters.c_str(), seconds() - start,
-                               int(loaded.objectBytes));
+  llvm::outs() << llvm::format(
+      "%s K=%d N=%d %s: compiled in %.2f s, %d bytes\n", level.c_str(),
+      int(inputs), int(outputs), letters.c_str(), seconds() - start,
+      int(loaded.objectBytes));
   Buffer w(spec.getPanels() * inputs * kPanelColumns);
   w.fill(1, 0.05f);
   for (int64_t n = outputs; n < spec.getPanels() * kPanelColumns; ++n)
     for (int64_t k = 0; k < inputs; ++k)
-      w[(n / kPanelColumns * inputs + k) * kPanelColumns + n % kPanelColumns] = 0;
+      w[(n / kPanelColumns * inputs + k) * kPanelColumns + n % kPanelColumns] =
+          0;
   Buffer bias(spec.getPanels() * kPanelColumns);
   bias.fill(2);
   if (bench || cold) {

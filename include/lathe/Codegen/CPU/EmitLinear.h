@@ -67,16 +67,17 @@ struct LinearSpec {
 ///       extras…,                   // see ExtraKind
 ///       %y: memref<?xNxf32>)
 ///
-/// which computes y[m, n] = epilogue(sum over k of x[m, k] * W[k, n] + bias[n]).
-/// M is the first dim of y. y may be the same buffer as a Tensor extra, and must
-/// not overlap anything else.
+/// which computes y[m, n] = epilogue(sum over k of x[m, k] * W[k, n] +
+/// bias[n]). M is the first dim of y. y may be the same buffer as a Tensor
+/// extra, and must not overlap anything else.
 ///
-/// Sums run over k in ascending order in f32 with fused multiply-adds (blocks of
-/// at most 1536 terms go through memory unrounded), so a row's result depends
-/// neither on M nor on the number of threads.
-mlir::FailureOr<mlir::func::FuncOp>
-emitLinearKernel(mlir::ModuleOp module, llvm::StringRef name,
-                 const LinearSpec &spec, const CpuTarget &target);
+/// Sums run over k in ascending order in f32 with fused multiply-adds (blocks
+/// of at most 1536 terms go through memory unrounded), so a row's result
+/// depends neither on M nor on the number of threads.
+mlir::FailureOr<mlir::func::FuncOp> emitLinearKernel(mlir::ModuleOp module,
+                                                     llvm::StringRef name,
+                                                     const LinearSpec &spec,
+                                                     const CpuTarget &target);
 
 } // namespace lathe
 

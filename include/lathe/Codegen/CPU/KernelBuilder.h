@@ -38,14 +38,13 @@ inline constexpr llvm::StringLiteral kGrainAttr = "lathe.grain";
 /// with an entry block and internal linkage at the end of `module`. The
 /// terminator is the caller's.
 mlir::func::FuncOp createKernel(mlir::ModuleOp module, llvm::StringRef name,
-                                mlir::TypeRange arguments,
-                                mlir::Location loc);
+                                mlir::TypeRange arguments, mlir::Location loc);
 
 /// `ptr` as a memref of type `type`. `sizes` holds one value of type index per
 /// dynamic dim, `strides` one per dynamic stride (none for an identity layout,
-/// where they follow from the sizes), `offset` is the dynamic offset if the type
-/// has one. The result is an unrealized cast of a descriptor, which the lowering
-/// to LLVM folds away.
+/// where they follow from the sizes), `offset` is the dynamic offset if the
+/// type has one. The result is an unrealized cast of a descriptor, which the
+/// lowering to LLVM folds away.
 mlir::Value buildMemRef(mlir::OpBuilder &builder, mlir::Location loc,
                         mlir::Value ptr, mlir::MemRefType type,
                         mlir::ValueRange sizes, mlir::ValueRange strides = {},
