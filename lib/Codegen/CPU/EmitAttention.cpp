@@ -48,11 +48,15 @@ static constexpr int64_t kScoreStride = kKeyBlock + 16;
 /// Keys of a unit of work when nothing is packed.
 static constexpr int64_t kSplit = 256;
 /// From this many rows per kv head on, packing pays.
-static constexpr int64_t kPackedRows = 8;
-/// Keys that one call packs, and keys whose values stay in the first cache
-/// while every row of a block reads them.
+static constexpr int64_t kPackedRows = 18;
+/// Keys that one call packs.
 static constexpr int64_t kPackChunk = 64;
-static constexpr int64_t kValueChunk = 32;
+/// Keys that every row of a unit reads while they stay in the first cache, when
+/// nothing is packed.
+static constexpr int64_t kStreamChunk = 32;
+
+/// Rows whose softmax is computed at a time when scores come from tiles.
+static constexpr int64_t kSoftmaxRows = 3;
 
 static constexpr double kInfinity = std::numeric_limits<double>::infinity();
 static constexpr double kLog2E = 1.4426950408889634;
@@ -228,9 +232,14 @@ private:
   void emitTileScores(const Unit &unit, const KeyBlock &block, Value key,
                       Value tileNumber);
   void emitStreamedScores(const Unit &unit, const KeyBlock &block);
+  SmallVector<Value> emitDots(const Unit &unit, Value row, Value head,
+                              Value first);
   void storeScores(const Unit &unit, Value row, Value key,
                    llvm::ArrayRef<Value> sums);
-  void emitSoftmax(const Unit &unit, const KeyBlock &block, Value row);
+  void prepareScores(const Unit &unit, const KeyBlock &block);
+  void prepareScores(const Unit &unit, const KeyBlock &block, Value row);
+  void emitSoftmax(const Unit &unit, const KeyBlock &block, Value firstRow,
+                   int64_t count);
   void emitTileValues(const Unit &unit, const KeyBlock &block);
   void emitTileValues(const Unit &unit, const KeyBlock &block, Value tileNumber,
                       Value panelBase, Value column, int64_t vectors);
@@ -251,9 +260,18 @@ private:
   void applyElementwise(const Unit &unit, const KeyBlock &block, Value row,
                         Span span);
   Value getPredicate(const Unit &unit, Value row, const AttentionPoint &point);
-  Value maskAndFindMax(const Unit &unit, const KeyBlock &block, Value row,
-                       Span span);
-  Value exponentiate(const Unit &unit, Value row, Span span, Value max);
+  Span softmaxSpan(const Unit &unit, const KeyBlock &block, Value row);
+  SmallVector<Value> maskAndFindMax(const Unit &unit, const KeyBlock &block,
+                                    llvm::ArrayRef<Value> rowNumbers,
+                                    Span span);
+  SmallVector<Value> exponentiate(const Unit &unit,
+                                  llvm::ArrayRef<Value> rowNumbers, Span span,
+                                  llvm::ArrayRef<Value> negatedMax);
+  SmallVector<Value>
+  reduceRows(llvm::ArrayRef<Value> rowNumbers, Span span, double init,
+             llvm::function_ref<void(Value, llvm::MutableArrayRef<Value>)> step,
+             llvm::function_ref<Value(Value, Value)> join,
+             llvm::function_ref<Value(Value)> reduce);
   void rescale(const Unit &unit, Value row, Value factor);
 
   /// exp(s - m) for s <= m, given s and -m * log2(e) as vectors; exactly 0
@@ -266,6 +284,8 @@ private:
 
   AttentionPoint pointOf(const Unit &unit, Value row);
   AttentionPoint basePoint();
+  /// Keys whose dot products are computed together.
+  int64_t getDotGroup() const { return std::min<int64_t>(lanes, 8); }
   bool isSoft() const { return Geometry::isSoft(spec); }
   /// Whether the range bounds loops; a soft mask drops no key.
   bool rangeBounds() const { return spec.range && !isSoft(); }
@@ -619,21 +639,21 @@ void AttentionEmitter::emitUnit(Unit &unit) {
 /// needs. Rows behind the last one, up to a whole tile, are zero and need none.
 AttentionEmitter::Span AttentionEmitter::initRows(const Unit &unit) {
   Value zero = b.index(0);
-  auto clearSums = [&](Value row) {
+  auto clearRow = [&](Value row) {
     forColumns([&](Value c) { b.store(b.splat(0.0), unit.sums, {row, c}); });
+    b.storeScalar(b.scalar(-kInfinity), unit.maxima, row);
+    b.storeScalar(b.scalar(0.0), unit.totals, row);
   };
   auto results =
       b.forRange(zero, unit.count, 1, {unit.keyEnd, unit.keyBegin},
                  [&](Value row, ValueRange args) {
-                   clearSums(row);
-                   b.storeScalar(b.scalar(-kInfinity), unit.maxima, row);
-                   b.storeScalar(b.scalar(0.0), unit.totals, row);
+                   clearRow(row);
                    Span span = initRow(unit, row);
                    return SmallVector<Value>{minSigned(args[0], span.begin),
                                              maxSigned(args[1], span.end)};
                  });
   b.forRange(unit.count, b.mul(unit.tiles, tile.rows), 1, [&](Value row) {
-    clearSums(row);
+    clearRow(row);
     for (int64_t c = 0; c < geometry.queryStride; c += lanes)
       b.store(b.splat(0.0), unit.queries, {row, b.index(c)});
     if (spec.headScale)
@@ -705,10 +725,19 @@ void AttentionEmitter::initTileRanges(const Unit &unit) {
 void AttentionEmitter::emitKeyBlock(const Unit &unit, const KeyBlock &block) {
   chooseWay([&] { emitTileScores(unit, block); },
             [&] { emitStreamedScores(unit, block); });
-  b.forRange(b.index(0), unit.count, 1,
-             [&](Value row) { emitSoftmax(unit, block, row); });
-  chooseWay([&] { emitTileValues(unit, block); },
-            [&] { emitStreamedValues(unit, block); });
+  prepareScores(unit, block);
+  chooseWay(
+      [&] {
+        b.forRange(
+            b.index(0), b.mul(unit.tiles, tile.rows), kSoftmaxRows,
+            [&](Value row) { emitSoftmax(unit, block, row, kSoftmaxRows); });
+        emitTileValues(unit, block);
+      },
+      [&] {
+        b.forRange(b.index(0), unit.count, 1,
+                   [&](Value row) { emitSoftmax(unit, block, row, 1); });
+        emitStreamedValues(unit, block);
+      });
 }
 
 //===----------------------------------------------------------------------===//
@@ -799,38 +828,47 @@ void AttentionEmitter::storeScores(const Unit &unit, Value row, Value key,
   }
 }
 
-/// Several keys at a time, each a dot product along the head; the sums over the
-/// lanes of all of them end in one vector.
+/// Row after row over keys that stay in the first cache.
 void AttentionEmitter::emitStreamedScores(const Unit &unit,
                                           const KeyBlock &block) {
-  int64_t count = std::min<int64_t>(lanes, 8);
   Value head = key.row(b, {unit.batch, unit.kvHead, b.index(0)});
-  Value last = b.add(keys, -1);
-  int64_t whole = spec.headDim / lanes * lanes;
-  b.forRange(b.index(0), block.size, count, [&](Value first) {
-    SmallVector<Value> source;
-    for (int64_t u = 0; u < count; ++u) {
-      Value number = b.minIndex(b.add(b.add(block.begin, first), u), last);
-      source.push_back(b.add(head, b.mul(number, key.strides[2])));
-    }
+  b.forRange(b.index(0), block.size, kStreamChunk, [&](Value first) {
+    Value last = b.minIndex(b.add(first, kStreamChunk), block.size);
     b.forRange(b.index(0), unit.count, 1, [&](Value row) {
-      auto multiply = [&](Value column, int64_t width, ValueRange sums) {
-        Value q = b.load(unit.queries, {row, column});
-        SmallVector<Value> next;
-        for (int64_t u = 0; u < count; ++u)
-          next.push_back(
-              b.fma(key.loadPadded(b, source[u], column, width), q, sums[u]));
-        return next;
-      };
-      SmallVector<Value> sums(count, b.splat(0.0));
-      sums = b.forRange(
-          b.index(0), b.index(whole), lanes, sums,
-          [&](Value c, ValueRange args) { return multiply(c, lanes, args); });
-      if (whole < spec.headDim)
-        sums = multiply(b.index(whole), spec.headDim - whole, sums);
-      storeScores(unit, row, first, sumLanesOfEach(b, sums));
+      b.forRange(first, last, getDotGroup(), [&](Value number) {
+        auto sums = emitDots(unit, row, head, b.add(block.begin, number));
+        storeScores(unit, row, number, sumLanesOfEach(b, sums));
+      });
     });
   });
+}
+
+/// Several keys at a time, each a dot product along the head, not yet summed
+/// over the lanes.
+SmallVector<Value> AttentionEmitter::emitDots(const Unit &unit, Value row,
+                                              Value head, Value first) {
+  int64_t count = getDotGroup();
+  Value last = b.add(keys, -1);
+  SmallVector<Value> source;
+  for (int64_t u = 0; u < count; ++u)
+    source.push_back(
+        b.add(head, b.mul(b.minIndex(b.add(first, u), last), key.strides[2])));
+  auto multiply = [&](Value column, int64_t width, ValueRange sums) {
+    Value q = b.load(unit.queries, {row, column});
+    SmallVector<Value> next;
+    for (int64_t u = 0; u < count; ++u)
+      next.push_back(
+          b.fma(key.loadPadded(b, source[u], column, width), q, sums[u]));
+    return next;
+  };
+  int64_t whole = spec.headDim / lanes * lanes;
+  SmallVector<Value> sums(count, b.splat(0.0));
+  sums = b.forRange(
+      b.index(0), b.index(whole), lanes, sums,
+      [&](Value c, ValueRange args) { return multiply(c, lanes, args); });
+  if (whole < spec.headDim)
+    sums = multiply(b.index(whole), spec.headDim - whole, sums);
+  return sums;
 }
 
 //===----------------------------------------------------------------------===//
@@ -880,13 +918,32 @@ AttentionEmitter::Span AttentionEmitter::tileSpan(const Unit &unit,
   return {relative(unit.tileBegin), relative(unit.tileEnd)};
 }
 
-void AttentionEmitter::emitSoftmax(const Unit &unit, const KeyBlock &block,
-                                   Value row) {
-  // What the product with the values will read: the tile's keys, and for the
-  // loops here whole pairs of vectors. Outside the row's own keys that is -inf.
+/// Scores of row `row` that the softmax reads: the keys of the row's tile, in
+/// whole pairs of vectors.
+AttentionEmitter::Span AttentionEmitter::softmaxSpan(const Unit &unit,
+                                                     const KeyBlock &block,
+                                                     Value row) {
   Span tileKeys = tileSpan(unit, block, b.divFloor(row, tile.rows));
-  Span span = {alignDown(tileKeys.begin, 2 * lanes),
-               alignUp(tileKeys.end, 2 * lanes)};
+  return {alignDown(tileKeys.begin, 2 * lanes),
+          alignUp(tileKeys.end, 2 * lanes)};
+}
+
+/// Everything that needs a row's coordinates; where there is nothing of the
+/// kind, only the end of the keys is left to cut off.
+void AttentionEmitter::prepareScores(const Unit &unit, const KeyBlock &block) {
+  auto prepareAll = [&] {
+    b.forRange(b.index(0), unit.count, 1,
+               [&](Value row) { prepareScores(unit, block, row); });
+  };
+  if (spec.softcap != 0.0 || hasElementwise() || rangeBounds())
+    return prepareAll();
+  Value rest = b.rem(block.size, 2 * lanes);
+  b.ifThen(compare(arith::CmpIPredicate::ne, rest, b.index(0)), prepareAll);
+}
+
+void AttentionEmitter::prepareScores(const Unit &unit, const KeyBlock &block,
+                                     Value row) {
+  Span span = softmaxSpan(unit, block, row);
   Span own = rowSpan(unit, block, row);
   own.begin = clamp(own.begin, span.begin, span.end);
   own.end = clamp(own.end, own.begin, span.end);
@@ -903,18 +960,36 @@ void AttentionEmitter::emitSoftmax(const Unit &unit, const KeyBlock &block,
   if (rangeBounds())
     drop(span.begin, own.begin);
   drop(own.end, span.end);
+}
 
-  Value before = b.loadScalar(unit.maxima, row);
-  Value max = b.max(maskAndFindMax(unit, block, row, span), before);
-  b.storeScalar(max, unit.maxima, row);
-  Value negated = b.broadcast(negateForExp(finiteMax(max)));
-  Value sum = exponentiate(unit, row, span, negated);
-  Value factor = expOfDifference(b.broadcast(before), negated);
-  Value total = b.fma(b.loadScalar(unit.totals, row),
-                      vector::ExtractOp::create(b, factor, 0), sum);
-  b.storeScalar(total, unit.totals, row);
-  Value grew = arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, before, max);
-  b.ifThen(grew, [&] { rescale(unit, row, factor); });
+/// `count` rows of one tile at a time, which hide each other's latencies.
+void AttentionEmitter::emitSoftmax(const Unit &unit, const KeyBlock &block,
+                                   Value firstRow, int64_t count) {
+  Span span = softmaxSpan(unit, block, firstRow);
+  SmallVector<Value> rowNumbers, before, negated;
+  for (int64_t r = 0; r < count; ++r)
+    rowNumbers.push_back(b.add(firstRow, r));
+  SmallVector<Value> max = maskAndFindMax(unit, block, rowNumbers, span);
+  for (int64_t r = 0; r < count; ++r) {
+    before.push_back(b.loadScalar(unit.maxima, rowNumbers[r]));
+    max[r] = b.max(max[r], before[r]);
+    b.storeScalar(max[r], unit.maxima, rowNumbers[r]);
+    negated.push_back(b.broadcast(negateForExp(finiteMax(max[r]))));
+  }
+  SmallVector<Value> sums = exponentiate(unit, rowNumbers, span, negated);
+  for (int64_t r = 0; r < count; ++r) {
+    Value factor = expOfDifference(b.broadcast(before[r]), negated[r]);
+    Value total = b.fma(b.loadScalar(unit.totals, rowNumbers[r]),
+                        vector::ExtractOp::create(b, factor, 0), sums[r]);
+    b.storeScalar(total, unit.totals, rowNumbers[r]);
+    // Before the first key all sums are zero.
+    Value isLater = arith::CmpFOp::create(b, arith::CmpFPredicate::ONE,
+                                          before[r], b.scalar(-kInfinity));
+    Value grew =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::ONE, before[r], max[r]);
+    b.ifThen(arith::AndIOp::create(b, isLater, grew),
+             [&] { rescale(unit, rowNumbers[r], factor); });
+  }
 }
 
 void AttentionEmitter::applySoftcap(const Unit &unit, Value row, Span span) {
@@ -972,48 +1047,75 @@ Value AttentionEmitter::getPredicate(const Unit &unit, Value row,
   return keep;
 }
 
-Value AttentionEmitter::maskAndFindMax(const Unit &unit, const KeyBlock &block,
-                                       Value row, Span span) {
+SmallVector<Value> AttentionEmitter::maskAndFindMax(const Unit &unit,
+                                                    const KeyBlock &block,
+                                                    ArrayRef<Value> rowNumbers,
+                                                    Span span) {
   Value mask = b.add(b.mul(unit.batch, layout.keysPadded), block.begin);
-  Value nothing = b.splat(-kInfinity);
-  auto found =
-      b.forRange(span.begin, span.end, 2 * lanes, {nothing, nothing},
-                 [&](Value j, ValueRange args) {
-                   SmallVector<Value> max;
-                   for (int64_t n = 0; n < 2; ++n) {
-                     Value column = b.add(j, n * lanes);
-                     Value score = b.load(unit.scores, {row, column});
-                     if (geometry.hasKeyMask) {
-                       Value limit = b.load(scratch, b.add(mask, column));
-                       score = isSoft() ? arith::AddFOp::create(b, score, limit)
-                                        : b.min(score, limit);
-                       b.store(score, unit.scores, {row, column});
-                     }
-                     max.push_back(b.max(score, args[n]));
-                   }
-                   return max;
-                 });
-  return b.reduceMax(b.max(found[0], found[1]));
+  auto loadScore = [&](Value row, Value column, Value limit) {
+    Value score = b.load(unit.scores, {row, column});
+    if (!limit)
+      return score;
+    score = isSoft() ? arith::AddFOp::create(b, score, limit).getResult()
+                     : b.min(score, limit);
+    b.store(score, unit.scores, {row, column});
+    return score;
+  };
+  return reduceRows(
+      rowNumbers, span, -kInfinity,
+      [&](Value column, MutableArrayRef<Value> max) {
+        Value limit;
+        if (geometry.hasKeyMask)
+          limit = b.load(scratch, b.add(mask, column));
+        for (auto [row, rowMax] : llvm::zip(rowNumbers, max))
+          rowMax = b.max(loadScore(row, column, limit), rowMax);
+      },
+      [&](Value x, Value y) { return b.max(x, y); },
+      [&](Value vector) { return b.reduceMax(vector); });
 }
 
-/// Scores become probabilities in place; returns their sum.
-Value AttentionEmitter::exponentiate(const Unit &unit, Value row, Span span,
-                                     Value negatedMax) {
-  Value zero = b.splat(0.0);
-  auto sums =
-      b.forRange(span.begin, span.end, 2 * lanes, {zero, zero},
+/// Scores become probabilities in place; returns their sums.
+SmallVector<Value> AttentionEmitter::exponentiate(const Unit &unit,
+                                                  ArrayRef<Value> rowNumbers,
+                                                  Span span,
+                                                  ArrayRef<Value> negatedMax) {
+  return reduceRows(
+      rowNumbers, span, 0.0,
+      [&](Value column, MutableArrayRef<Value> sums) {
+        for (auto [row, max, sum] : llvm::zip(rowNumbers, negatedMax, sums)) {
+          Value p = expOfDifference(b.load(unit.scores, {row, column}), max);
+          b.store(p, unit.scores, {row, column});
+          sum = arith::AddFOp::create(b, sum, p);
+        }
+      },
+      [&](Value x, Value y) -> Value { return arith::AddFOp::create(b, x, y); },
+      [&](Value vector) { return b.reduceAdd(vector); });
+}
+
+/// A loop over the vectors of `span`, two at a time, with an accumulator per
+/// row and vector; `step` takes a column and one accumulator per row.
+SmallVector<Value> AttentionEmitter::reduceRows(
+    ArrayRef<Value> rowNumbers, Span span, double init,
+    function_ref<void(Value, MutableArrayRef<Value>)> step,
+    function_ref<Value(Value, Value)> join, function_ref<Value(Value)> reduce) {
+  size_t count = rowNumbers.size();
+  // One row alone needs a second chain to keep the units busy.
+  size_t chains = count == 1 ? 2 : 1;
+  SmallVector<Value> inits(chains * count, b.splat(init));
+  SmallVector<Value> sums =
+      b.forRange(span.begin, span.end, chains * lanes, inits,
                  [&](Value j, ValueRange args) {
-                   SmallVector<Value> next;
-                   for (int64_t n = 0; n < 2; ++n) {
-                     Value column = b.add(j, n * lanes);
-                     Value p = expOfDifference(
-                         b.load(unit.scores, {row, column}), negatedMax);
-                     b.store(p, unit.scores, {row, column});
-                     next.push_back(arith::AddFOp::create(b, args[n], p));
-                   }
+                   SmallVector<Value> next(args.begin(), args.end());
+                   for (size_t n = 0; n < chains; ++n)
+                     step(b.add(j, n * lanes),
+                          MutableArrayRef(next).slice(n * count, count));
                    return next;
                  });
-  return b.reduceAdd(arith::AddFOp::create(b, sums[0], sums[1]));
+  SmallVector<Value> results;
+  for (size_t r = 0; r < count; ++r)
+    results.push_back(
+        reduce(chains == 1 ? sums[r] : join(sums[r], sums[count + r])));
+  return results;
 }
 
 void AttentionEmitter::rescale(const Unit &unit, Value row, Value factor) {
@@ -1115,8 +1217,8 @@ void AttentionEmitter::addToSums(const Unit &unit, ArrayRef<Value> place,
 
 void AttentionEmitter::emitStreamedValues(const Unit &unit,
                                           const KeyBlock &block) {
-  b.forRange(b.index(0), block.size, kValueChunk, [&](Value first) {
-    Value last = b.minIndex(b.add(first, kValueChunk), block.size);
+  b.forRange(b.index(0), block.size, kStreamChunk, [&](Value first) {
+    Value last = b.minIndex(b.add(first, kStreamChunk), block.size);
     b.forRange(b.index(0), unit.count, 1, [&](Value row) {
       if (!rangeBounds())
         return emitStreamedValues(unit, block, row, {first, last});

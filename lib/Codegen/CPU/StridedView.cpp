@@ -81,64 +81,11 @@ Value lathe::takeArgument(ValueRange &arguments) {
   return value;
 }
 
-/// `type` with elements of type `element`.
-static Type withElement(Type type, Type element) {
-  auto vector = dyn_cast<VectorType>(type);
-  return vector ? VectorType::get(vector.getShape(), element) : element;
-}
-
-/// An integer constant of the scalar or vector type `type`.
-static Value constantLike(KernelBuilder &b, Type type, int64_t value) {
-  auto attr = b.getIntegerAttr(getElementTypeOrSelf(type), value);
-  if (auto vector = dyn_cast<VectorType>(type))
-    return arith::ConstantOp::create(
-        b, DenseElementsAttr::get(vector, attr.getValue()));
-  return arith::ConstantOp::create(b, attr);
-}
-
-/// f16 without F16C. The exponent and the mantissa are moved into place and
-/// 2^112 makes up for the difference of the biases, which also normalises
-/// subnormal numbers; only infinities and NaN need their exponent set.
-static Value extendF16Bits(KernelBuilder &b, Value bits) {
-  Type i32 = bits.getType();
-  Type f32 = withElement(i32, b.getF32Type());
-  auto constant = [&](int64_t value) { return constantLike(b, i32, value); };
-  auto bitOr = [&](Value lhs, Value rhs) -> Value {
-    return arith::OrIOp::create(b, lhs, rhs);
-  };
-  Value magnitude = arith::AndIOp::create(b, bits, constant(0x7fff));
-  Value sign = arith::ShLIOp::create(
-      b, arith::AndIOp::create(b, bits, constant(0x8000)), constant(16));
-  Value moved = arith::ShLIOp::create(b, magnitude, constant(13));
-  Value factor =
-      arith::BitcastOp::create(b, f32, constant(int64_t(127 + 112) << 23));
-  Value scaled =
-      arith::MulFOp::create(b, arith::BitcastOp::create(b, f32, moved), factor);
-  Value special = arith::CmpIOp::create(b, arith::CmpIPredicate::uge, magnitude,
-                                        constant(0x7c00));
-  Value number =
-      arith::SelectOp::create(b, special, bitOr(moved, constant(0x7f800000)),
-                              arith::BitcastOp::create(b, i32, scaled));
-  return arith::BitcastOp::create(b, f32, bitOr(number, sign));
-}
-
 Value lathe::extendToF32(KernelBuilder &b, Value value) {
-  Type type = value.getType();
-  Type element = getElementTypeOrSelf(type);
-  Type f32 = withElement(type, b.getF32Type());
-  if (element.isF32())
+  if (getElementTypeOrSelf(value).isF32())
     return value;
-  bool isX86 = llvm::StringRef(b.getTarget().triple).starts_with("x86");
-  if (element.isF16() && (!isX86 || b.getTarget().level != CpuLevel::Scalar))
-    return arith::ExtFOp::create(b, f32, value);
-
-  Type i32 = withElement(type, b.getI32Type());
-  Value bits = arith::ExtUIOp::create(
-      b, i32,
-      arith::BitcastOp::create(b, withElement(type, b.getI16Type()), value));
-  if (element.isF16())
-    return extendF16Bits(b, bits);
-  assert(element.isBF16() && "f32, f16 or bf16");
-  return arith::BitcastOp::create(
-      b, f32, arith::ShLIOp::create(b, bits, constantLike(b, i32, 16)));
+  Type type = b.getF32Type();
+  if (auto vector = dyn_cast<VectorType>(value.getType()))
+    type = VectorType::get(vector.getShape(), type);
+  return arith::ExtFOp::create(b, type, value);
 }

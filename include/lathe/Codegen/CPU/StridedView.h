@@ -62,8 +62,7 @@ StridedView takeView(mlir::ValueRange &arguments, int64_t coordinates,
 /// Takes the first of `arguments`.
 mlir::Value takeArgument(mlir::ValueRange &arguments);
 
-/// A scalar or vector of f32, f16 or bf16 as f32, without a library call on any
-/// target.
+/// A scalar or vector of f32, f16 or bf16 as f32.
 mlir::Value extendToF32(KernelBuilder &b, mlir::Value value);
 
 } // namespace lathe

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "llvm/ADT/APFloat.h"
 #include <cmath>
 
 using namespace mlir;
@@ -22,7 +23,8 @@ std::string AttentionConfig::name() const {
   static const char *const layouts[] = {"fused", "cache", "transposed"};
   return std::to_string(heads) + "/" + std::to_string(kvHeads) + " d" +
          std::to_string(headDim) + " dv" + std::to_string(valueDim) + " " +
-         mask.name + " " + layouts[static_cast<int>(layout)];
+         mask.name + " " + layouts[static_cast<int>(layout)] +
+         (halfCache ? " f16" : "");
 }
 
 //===----------------------------------------------------------------------===//
@@ -104,6 +106,8 @@ AttentionSpec AttentionConfig::makeSpec(MLIRContext *context) const {
   spec.emptyRows = mask.rows;
   spec.negative = mask.negative;
   spec.unitKey = spec.unitValue = layout != Layout::Transposed;
+  if (halfCache)
+    spec.keyType = spec.valueType = Float16Type::get(context);
   auto buffer = [&](Type element) {
     return MemRefType::get({ShapedType::kDynamic}, element);
   };
@@ -152,7 +156,6 @@ AttentionProblem::AttentionProblem(const AttentionConfig &config, int64_t batch,
   layOut(atStart);
   Random random(seed);
   for (const Operand *operand : {&q, &k, &v}) {
-    const GuardedBuffer &memory = memoryOf(*operand);
     int64_t heads = operand == &q ? config.heads : config.kvHeads;
     int64_t count = operand == &q ? rows : keys;
     int64_t width = operand == &v ? config.valueDim : config.headDim;
@@ -160,9 +163,7 @@ AttentionProblem::AttentionProblem(const AttentionConfig &config, int64_t batch,
       for (int64_t h = 0; h < heads; ++h)
         for (int64_t r = 0; r < count; ++r)
           for (int64_t c = 0; c < width; ++c)
-            memory.as<float>()[operand->offset + b * operand->batch +
-                               h * operand->head + r * operand->row +
-                               c * operand->column] = random.normal();
+            write(*operand, b, h, r, c, random.normal());
   }
   out = std::make_unique<GuardedBuffer>(outputSize() * 4, atStart);
 
@@ -187,8 +188,9 @@ AttentionProblem::AttentionProblem(const AttentionConfig &config, int64_t batch,
 }
 
 void AttentionProblem::layOut(bool atStart) {
-  auto make = [&](int64_t elements) {
-    return std::make_unique<GuardedBuffer>(elements * 4, atStart);
+  auto make = [&](int64_t elements, bool isHalf = false) {
+    size_t bytes = isHalf ? 2 : 4;
+    return std::make_unique<GuardedBuffer>(elements * bytes, atStart, bytes);
   };
   int64_t h = config.heads, g = config.kvHeads, d = config.headDim,
           e = config.valueDim;
@@ -215,8 +217,10 @@ void AttentionProblem::layOut(bool atStart) {
     q.head = d;
     for (auto [operand, width] : {std::pair(&k, d), std::pair(&v, e)}) {
       // The last row that is read ends at the guard page.
+      operand->isHalf = config.halfCache;
       operand->buffer = make(
-          std::max<int64_t>(batch * g * capacity * width - kSpare * width, 0));
+          std::max<int64_t>(batch * g * capacity * width - kSpare * width, 0),
+          operand->isHalf);
       operand->batch = g * capacity * width;
       operand->head = capacity * width;
       operand->row = width;
@@ -229,7 +233,8 @@ void AttentionProblem::layOut(bool atStart) {
     q.head = rows * d;
     q.row = d;
     for (auto [operand, width] : {std::pair(&k, d), std::pair(&v, e)}) {
-      operand->buffer = make(batch * g * width * keys);
+      operand->isHalf = config.halfCache;
+      operand->buffer = make(batch * g * width * keys, operand->isHalf);
       operand->batch = g * width * keys;
       operand->head = width * keys;
       operand->row = 1;
@@ -245,14 +250,37 @@ const GuardedBuffer &AttentionProblem::memoryOf(const Operand &operand) const {
 
 float AttentionProblem::read(const Operand &operand, int64_t b, int64_t h,
                              int64_t r, int64_t c) const {
-  return memoryOf(operand)
-      .as<float>()[operand.offset + b * operand.batch + h * operand.head +
-                   r * operand.row + c * operand.column];
+  int64_t at = operand.at(b, h, r, c);
+  const GuardedBuffer &memory = memoryOf(operand);
+  if (!operand.isHalf)
+    return memory.as<float>()[at];
+  llvm::APFloat half(llvm::APFloat::IEEEhalf(),
+                     llvm::APInt(16, memory.as<uint16_t>()[at]));
+  bool isLossy;
+  half.convert(llvm::APFloat::IEEEsingle(), llvm::APFloat::rmNearestTiesToEven,
+               &isLossy);
+  return half.convertToFloat();
+}
+
+void AttentionProblem::write(const Operand &operand, int64_t b, int64_t h,
+                             int64_t r, int64_t c, float value) {
+  int64_t at = operand.at(b, h, r, c);
+  const GuardedBuffer &memory = memoryOf(operand);
+  if (!operand.isHalf) {
+    memory.as<float>()[at] = value;
+    return;
+  }
+  llvm::APFloat half(value);
+  bool isLossy;
+  half.convert(llvm::APFloat::IEEEhalf(), llvm::APFloat::rmNearestTiesToEven,
+               &isLossy);
+  memory.as<uint16_t>()[at] = half.bitcastToAPInt().getZExtValue();
 }
 
 void AttentionProblem::Operand::append(std::vector<Argument> &arguments,
                                        const GuardedBuffer &memory) const {
-  arguments.push_back({memory.as<void>(), int64_t(memory.size() / 4)});
+  arguments.push_back(
+      {memory.as<void>(), int64_t(memory.size() / (isHalf ? 2 : 4))});
   for (int64_t number : {offset, batch, head, row, column})
     arguments.push_back(number);
 }

@@ -47,6 +47,8 @@ struct AttentionConfig {
   int64_t heads, kvHeads, headDim, valueDim;
   MaskKind mask;
   Layout layout;
+  /// Keys and values are f16; not in the fused layout.
+  bool halfCache = false;
   std::string name() const;
   AttentionSpec makeSpec(mlir::MLIRContext *context) const;
 };
@@ -79,7 +81,11 @@ public:
 private:
   struct Operand {
     std::unique_ptr<GuardedBuffer> buffer;
+    bool isHalf = false;
     int64_t offset = 0, batch = 0, head = 0, row = 0, column = 1;
+    int64_t at(int64_t b, int64_t h, int64_t r, int64_t c) const {
+      return offset + b * batch + h * head + r * row + c * column;
+    }
     void append(std::vector<Argument> &arguments,
                 const GuardedBuffer &memory) const;
   };
@@ -88,6 +94,8 @@ private:
   const GuardedBuffer &memoryOf(const Operand &operand) const;
   float read(const Operand &operand, int64_t b, int64_t h, int64_t r,
              int64_t c) const;
+  void write(const Operand &operand, int64_t b, int64_t h, int64_t r, int64_t c,
+             float value);
   bool keeps(int64_t b, int64_t h, int64_t i, int64_t j) const;
 
   const AttentionConfig &config;

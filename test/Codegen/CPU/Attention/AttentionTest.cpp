@@ -171,6 +171,7 @@ bool lathe::test::testAttention(const CpuTarget &target, bool full) {
       auto layout = static_cast<Layout>(kernels++ % 3);
       AttentionConfig config = {shape.heads,    shape.kvHeads, shape.headDim,
                                 shape.valueDim, mask,          layout};
+      config.halfCache = config.layout != Layout::Fused && kernels % 2;
       tester.run(config, full      ? Extent::Full
                          : isFirst ? Extent::Mask
                                    : Extent::Shape);

@@ -45,12 +45,12 @@ GuardedBuffer::~GuardedBuffer() { munmap(pages, mapped); }
 
 std::string CompiledKernel::dumpPrefix;
 
-static void dump(llvm::StringRef suffix,
+static void dump(const std::string &suffix,
                  llvm::function_ref<void(llvm::raw_ostream &)> write) {
   if (CompiledKernel::dumpPrefix.empty())
     return;
   std::error_code error;
-  llvm::raw_fd_ostream stream(CompiledKernel::dumpPrefix + suffix.str(), error);
+  llvm::raw_fd_ostream stream(CompiledKernel::dumpPrefix + suffix, error);
   if (!error)
     write(stream);
 }
@@ -62,9 +62,13 @@ static LoadedModule compile(const CpuTarget &target,
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
-  addEntry(emit(*module));
-  dump(".mlir", [&](llvm::raw_ostream &stream) { stream << *module; });
+  func::FuncOp kernel = emit(*module);
+  std::string name = "." + kernel.getName().str();
+  addEntry(kernel);
+  dump(name + ".mlir", [&](llvm::raw_ostream &stream) { stream << *module; });
   auto loaded = LoadedModule::load(*module, target);
+  dump(name + ".llvm.mlir",
+       [&](llvm::raw_ostream &stream) { stream << *module; });
   if (!loaded) {
     llvm::errs() << "error: " << llvm::toString(loaded.takeError()) << "\n";
     exit(1);

@@ -63,7 +63,8 @@ public:
   void call(Pool &pool, llvm::ArrayRef<Argument> arguments) const;
   size_t getObjectBytes() const { return module.objectBytes; }
 
-  /// If set, IR and objects go to files whose names begin so.
+  /// If set, the IR before and after the pipeline goes to files whose names
+  /// begin so.
   static std::string dumpPrefix;
 
 private:
@@ -116,7 +117,8 @@ private:
 bool testAttention(const CpuTarget &target, bool full);
 bool testMoves(const CpuTarget &target);
 bool testMatmul(const CpuTarget &target);
-void benchAttention(const CpuTarget &target);
+/// Times the cases whose description contains `filter`.
+void benchAttention(const CpuTarget &target, const std::string &filter);
 
 } // namespace lathe::test
 

@@ -26,9 +26,14 @@ int main(int argc, char **argv) {
       llvm::cl::desc("attention | moves | matmul | bench …"));
   llvm::cl::opt<std::string> level("target", llvm::cl::init("native"),
                                    llvm::cl::desc("CPU level"));
+  llvm::cl::opt<int> lanes(
+      "lanes", llvm::cl::init(0),
+      llvm::cl::desc("emit for wider vectors than the machine has; 16 has the "
+                     "shapes of AVX-512"));
   llvm::cl::opt<bool> full("full", llvm::cl::desc("every combination"));
-  llvm::cl::opt<std::string> dump(
-      "dump", llvm::cl::desc("file prefix for IR and objects"));
+  llvm::cl::opt<std::string> filter(
+      "filter", llvm::cl::desc("part of the names of what bench times"));
+  llvm::cl::opt<std::string> dump("dump", llvm::cl::desc("file prefix for IR"));
   llvm::cl::ParseCommandLineOptions(argc, argv);
   CompiledKernel::dumpPrefix = dump;
 
@@ -36,6 +41,10 @@ int main(int argc, char **argv) {
   if (!target) {
     llvm::errs() << "error: " << llvm::toString(target.takeError()) << "\n";
     return 1;
+  }
+  if (lanes != 0) {
+    target->lanes = lanes;
+    target->registers = lanes == 16 ? 32 : 16;
   }
   bool ok = true;
   for (const std::string &mode : modes) {
@@ -46,7 +55,7 @@ int main(int argc, char **argv) {
     else if (mode == "matmul")
       ok &= testMatmul(*target);
     else if (mode == "bench")
-      benchAttention(*target);
+      benchAttention(*target, filter);
     else {
       llvm::errs() << "error: unknown mode '" << mode << "'\n";
       return 1;
