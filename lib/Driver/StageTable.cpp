@@ -33,8 +33,12 @@ static constexpr StringLiteral kStageName = "stage";
 namespace {
 
 /// What a stage reads without computing it: weights and constants.
+/// What follows from the dims alone is computed wherever it is used: a stage
+/// must see the numbers that its shapes depend on.
 bool isSource(Operation *op) {
+  auto form = dyn_cast<IndexExprOp>(op);
   return isa<UseWeightOp, ConstantOp, NoneOp>(op) ||
+         (form && form.getInputs().empty()) ||
          op->hasTrait<OpTrait::ConstantLike>();
 }
 
