@@ -222,14 +222,28 @@ void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
 SmallVector<Value> LinearEmitter::emitStep(int64_t count, int64_t vectors,
                                            Value column, Value k,
                                            ValueRange sums) {
-  SmallVector<Value> weights;
-  for (int64_t n = 0; n < vectors; ++n)
-    weights.push_back(b.load(w, {panel, k, b.add(column, n * lanes)}));
-  SmallVector<Value> next;
-  for (int64_t r = 0; r < count; ++r) {
-    Value element = b.broadcast(b.loadScalar(x, {b.add(row0, r), k}));
-    for (int64_t n = 0; n < vectors; ++n)
-      next.push_back(b.fma(element, weights[n], sums[r * vectors + n]));
+  auto loadWeights = [&](int64_t n) {
+    return b.load(w, {panel, k, b.add(column, n * lanes)});
+  };
+  auto loadElement = [&](int64_t r) {
+    return b.broadcast(b.loadScalar(x, {b.add(row0, r), k}));
+  };
+  // The operand with fewer vectors stays in registers, the other comes one by
+  // one: three rows by four vectors leave room for no more.
+  bool rowsOutside = count >= vectors;
+  int64_t outer = rowsOutside ? count : vectors;
+  int64_t inner = rowsOutside ? vectors : count;
+  SmallVector<Value> kept;
+  for (int64_t i = 0; i < inner; ++i)
+    kept.push_back(rowsOutside ? loadWeights(i) : loadElement(i));
+  SmallVector<Value> next(sums);
+  for (int64_t o = 0; o < outer; ++o) {
+    Value passing = rowsOutside ? loadElement(o) : loadWeights(o);
+    for (int64_t i = 0; i < inner; ++i) {
+      Value &sum = next[rowsOutside ? o * vectors + i : i * vectors + o];
+      sum = rowsOutside ? b.fma(passing, kept[i], sum)
+                        : b.fma(kept[i], passing, sum);
+    }
   }
   return next;
 }
