@@ -285,7 +285,8 @@ Value WeightTable::useTransposed(OpBuilder &builder, Location loc,
   for (auto weight : module.getOps<WeightOp>()) {
     WeightType type = weight.getWeightType();
     if (weight.getParts().get("data") == payload &&
-        type.getEncoding() == encoding && llvm::equal(type.getShape(), llvm::reverse(source.shape)))
+        type.getEncoding() == encoding &&
+        llvm::equal(type.getShape(), llvm::reverse(source.shape)))
       return use(builder, loc, payload, type, weight.getSymName());
   }
   return {};

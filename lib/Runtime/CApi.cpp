@@ -271,9 +271,8 @@ int lathe_model_run(lathe_model *model, const lathe_run_options *options,
   if (options && options->size < sizeof(lathe_run_options))
     return fail("lathe_model_run: options without their size");
   std::lock_guard<std::mutex> lock(model->running);
-  Status status =
-      runModel(*model, options ? *options : lathe_run_options(), inputs,
-               input_count, outputs, output_count);
+  Status status = runModel(*model, options ? *options : lathe_run_options(),
+                           inputs, input_count, outputs, output_count);
   return status.failed() ? fail(status.message()) : 0;
 }
 

@@ -239,7 +239,8 @@ Status Decoder::Feeder::feed(KvCache &cache, std::vector<uint8_t> &validity,
                            std::to_string(count));
     fill(i, cache, validity, tokens, count);
   }
-  if (Status status = session->bind(views, {}, &cache, setDims); status.failed())
+  if (Status status = session->bind(views, {}, &cache, setDims);
+      status.failed())
     return status;
   return session->run();
 }

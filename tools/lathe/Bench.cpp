@@ -90,7 +90,8 @@ llvm::Error cli::runBench() {
   auto run = Runner::create(*loaded, *entry);
   if (!run)
     return run.takeError();
-  if (llvm::Error error = (*run)->bindSample(contextOption, logitsOption == "all"))
+  if (llvm::Error error =
+          (*run)->bindSample(contextOption, logitsOption == "all"))
     return error;
 
   rt::Session &session = (*run)->session();

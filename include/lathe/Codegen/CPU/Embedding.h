@@ -36,9 +36,10 @@ struct EmbeddingSpec {
 ///     %rows: index, %count: index)
 ///
 /// y[m, :] = table[ids[m], :] for m in [0, rows), all row-major with `columns`
-/// columns (but see EmbeddingSpec::inPanels); the table has `count` rows. An id in [-count, -1] counts from the
-/// end, as in ONNX's Gather. Another id outside the table reports
-/// LATHE_FAIL_INDEX through the context and reads the nearest row.
+/// columns (but see EmbeddingSpec::inPanels); the table has `count` rows. An id
+/// in [-count, -1] counts from the end, as in ONNX's Gather. Another id outside
+/// the table reports LATHE_FAIL_INDEX through the context and reads the nearest
+/// row.
 mlir::func::FuncOp emitEmbeddingKernel(mlir::ModuleOp module,
                                        llvm::StringRef name,
                                        const EmbeddingSpec &spec,
