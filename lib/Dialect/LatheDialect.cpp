@@ -83,15 +83,6 @@ FailureOr<int64_t> lathe::payloadBytes(Type type, int64_t elements) {
 // Attributes of entries and modules
 //===----------------------------------------------------------------------===//
 
-/// Every text of `lathe.report` is a report row.
-static LogicalResult verifyReport(Operation *op, ArrayAttr rows) {
-  for (StringAttr text : rows.getAsRange<StringAttr>())
-    if (auto row = ReportRow::fromJson(text.getValue()); !row)
-      return op->emitOpError("'lathe.report' holds no report row: ")
-             << llvm::toString(row.takeError());
-  return success();
-}
-
 LogicalResult LatheDialect::verifyOperationAttribute(Operation *op,
                                                      NamedAttribute attr) {
   StringRef name = attr.getName();
@@ -104,11 +95,10 @@ LogicalResult LatheDialect::verifyOperationAttribute(Operation *op,
   } else if (name == kSourceHashAttr) {
     if (!isa<StringAttr>(attr.getValue()))
       return op->emitOpError() << "'" << name << "' must be a string";
-  } else if (name == kPassesAttr || name == kReportAttr) {
+  } else if (name == kPassesAttr) {
     auto list = dyn_cast<ArrayAttr>(attr.getValue());
     if (!list || !llvm::all_of(list, llvm::IsaPred<StringAttr>))
       return op->emitOpError() << "'" << name << "' must be a list of strings";
-    return name == kReportAttr ? verifyReport(op, list) : success();
   } else if (name == kRemovedAttr) {
     auto list = dyn_cast<ArrayAttr>(attr.getValue());
     if (!list || !llvm::all_of(list, llvm::IsaPred<SiteAttr>))

@@ -13,7 +13,6 @@
 
 using namespace mlir;
 using namespace lathe;
-namespace json = llvm::json;
 
 //===----------------------------------------------------------------------===//
 // Identity
@@ -111,87 +110,4 @@ void lathe::recordRemoved(ModuleOp model, ArrayRef<std::string> sites) {
   for (const std::string &site : sites)
     added.push_back(SiteAttr::get(model.getContext(), site));
   append(model, kRemovedAttr, added);
-}
-
-//===----------------------------------------------------------------------===//
-// Report rows
-//===----------------------------------------------------------------------===//
-
-bool ReportRow::Amounts::operator==(const Amounts &other) const {
-  return params == other.params && bytes == other.bytes &&
-         macs == other.macs && seconds == other.seconds;
-}
-
-static json::Object toJson(const ReportRow::Amounts &amounts) {
-  json::Object object;
-  if (amounts.params)
-    object["params"] = *amounts.params;
-  if (amounts.bytes)
-    object["bytes"] = *amounts.bytes;
-  if (amounts.macs)
-    object["macs"] = *amounts.macs;
-  if (amounts.seconds)
-    object["seconds"] = *amounts.seconds;
-  return object;
-}
-
-json::Object ReportRow::toJson() const {
-  json::Object object{{"site", site}, {"pass", pass}, {"action", action}};
-  if (!reason.empty())
-    object["reason"] = reason;
-  if (!(before == Amounts()))
-    object["before"] = ::toJson(before);
-  if (!(after == Amounts()))
-    object["after"] = ::toJson(after);
-  if (error)
-    object["error"] = *error;
-  if (!errorKind.empty())
-    object["error_kind"] = errorKind;
-  return object;
-}
-
-namespace lathe {
-static bool fromJSON(const json::Value &value, ReportRow::Amounts &amounts,
-                     json::Path path) {
-  json::ObjectMapper map(value, path);
-  return map && map.map("params", amounts.params) &&
-         map.map("bytes", amounts.bytes) &&
-         map.map("macs", amounts.macs) &&
-         map.map("seconds", amounts.seconds);
-}
-} // namespace lathe
-
-llvm::Expected<ReportRow> ReportRow::fromJson(StringRef text) {
-  auto value = json::parse(text);
-  if (!value)
-    return value.takeError();
-  ReportRow row;
-  json::Path::Root root("report row");
-  json::ObjectMapper map(*value, root);
-  if (!map || !map.map("site", row.site) || !map.map("pass", row.pass) ||
-      !map.map("action", row.action) || !map.mapOptional("reason", row.reason) ||
-      !map.mapOptional("before", row.before) ||
-      !map.mapOptional("after", row.after) ||
-      !map.map("error", row.error) ||
-      !map.mapOptional("error_kind", row.errorKind))
-    return root.getError();
-  return row;
-}
-
-void lathe::addReportRow(ModuleOp model, const ReportRow &row) {
-  std::string text;
-  llvm::raw_string_ostream out(text);
-  out << json::Value(row.toJson());
-  append(model, kReportAttr, StringAttr::get(model.getContext(), text));
-}
-
-llvm::Expected<std::vector<ReportRow>> lathe::reportRows(ModuleOp model) {
-  std::vector<ReportRow> rows;
-  for (const std::string &text : strings(model, kReportAttr)) {
-    auto row = ReportRow::fromJson(text);
-    if (!row)
-      return row.takeError();
-    rows.push_back(std::move(*row));
-  }
-  return rows;
 }

@@ -324,8 +324,8 @@ std::string HeaderWriter::run() {
   std::string guard =
       "LATHE_MODEL_" + upper(identifier(manifest.source)) + "_H";
   text = "/* Interface of the compiled model " + comment(manifest.source) +
-         ".\n * Made by Lathe " + comment(manifest.lathe) +
-         "; do not edit." + removedComment() + " */\n\n#ifndef " + guard + "\n#define " + guard +
+         ".\n * Made by Lathe " + comment(manifest.lathe) + "; do not edit." +
+         removedComment() + " */\n\n#ifndef " + guard + "\n#define " + guard +
          "\n\n#include <lathe/Runtime/lathe.h>\n\n";
   writeHelpers();
   text += R"(#ifndef LATHE_MODEL_TENSORS

@@ -33,12 +33,6 @@ module attributes {lathe.removed = ["blocks.0.attn"]} {}
 
 // -----
 
-// The record of a module
-// expected-error @below {{'lathe.report' holds no report row: }}
-module attributes {lathe.report = ["{}"]} {}
-
-// -----
-
 // Dialect (C2)
 // expected-error @below {{'lathe.opset' must be an integer}}
 module attributes {lathe.opset = "17"} {}

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Compress/Skip/SublayerSurgery.h"
+#include "lathe/Dialect/ModuleRecord.h"
 #include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/BitVector.h"
@@ -32,18 +33,15 @@ static llvm::SetVector<StringAttr> weightsOf(Operation *root) {
   return names;
 }
 
-ReportRow::Amounts lathe::weightAmounts(SublayerOp sublayer) {
-  ReportRow::Amounts amounts;
-  amounts.params = amounts.bytes = 0;
+int64_t lathe::weightBytes(SublayerOp sublayer) {
+  int64_t bytes = 0;
   auto model = sublayer->getParentOfType<ModuleOp>();
   for (StringAttr name : weightsOf(sublayer))
     if (auto weight = model.lookupSymbol<WeightOp>(name)) {
       WeightType type = weight.getWeightType();
-      *amounts.params += type.getNumElements();
-      *amounts.bytes +=
-          type.getEncodingInterface().storageBits(type.getShape()) / 8;
+      bytes += type.getEncodingInterface().storageBits(type.getShape()) / 8;
     }
-  return amounts;
+  return bytes;
 }
 
 //===----------------------------------------------------------------------===//
@@ -92,8 +90,8 @@ static LogicalResult checkSites(ModuleOp model, ArrayRef<std::string> sites,
     if (llvm::is_contained(removed, site))
       return model.emitError()
              << "sub-layer '" << site << "' has been removed already";
-    auto diag = model.emitError() << "'" << site
-                                  << "' is no sub-layer with a residual; ";
+    auto diag = model.emitError()
+                << "'" << site << "' is no sub-layer with a residual; ";
     if (sublayers.empty())
       return diag << "the model has none";
     return diag << "the model has " << sublayers.size() << ", from '"
@@ -161,8 +159,8 @@ static void simplifyBlock(BlockOp block) {
   if (kept.size() == block->getNumResults())
     return;
   OpBuilder builder(block);
-  auto slim = BlockOp::create(builder, block.getLoc(), TypeRange(ValueRange(kept)),
-                              block.getSite());
+  auto slim = BlockOp::create(builder, block.getLoc(),
+                              TypeRange(ValueRange(kept)), block.getSite());
   slim->setDiscardableAttrs(block->getDiscardableAttrDictionary());
   slim.getBody().takeBody(block.getBody());
   slim.getBody().front().getTerminator()->setOperands(kept);
@@ -218,8 +216,7 @@ static void simplifyBlocks(func::FuncOp function) {
 
 /// Removes `sublayers` of one function; their further results are read by
 /// nobody but the function's `results`.
-static void cutInFunction(func::FuncOp function,
-                          ArrayRef<SublayerOp> sublayers,
+static void cutInFunction(func::FuncOp function, ArrayRef<SublayerOp> sublayers,
                           const llvm::BitVector &results) {
   llvm::SetVector<BlockArgument> caches;
   llvm::SetVector<Operation *> inputs;
@@ -305,28 +302,23 @@ LogicalResult lathe::cutSublayers(ModuleOp model, ArrayRef<std::string> sites,
       return failure();
 
   recordPass(model, cutText(sites));
-  llvm::StringMap<ReportRow> rows;
   llvm::SetVector<StringAttr> weights;
-  for (SublayerOp sublayer : sublayers) {
-    std::string site = sublayer.getSite().getPath().str();
-    if (!named.contains(site))
-      continue;
-    ReportRow &row = rows[site];
-    row.site = site;
-    row.pass = pass;
-    row.action = "cut";
-    row.before = weightAmounts(sublayer);
-    row.after.params = row.after.bytes = 0;
-    weights.insert_range(weightsOf(sublayer));
-  }
+  for (SublayerOp sublayer : sublayers)
+    if (named.contains(sublayer.getSite().getPath()))
+      weights.insert_range(weightsOf(sublayer));
   for (EntryCut &cut : cuts)
     cutInFunction(cut.function, cut.sublayers, cut.results);
   eraseUnusedWeights(model, weights);
   recordRemoved(model, sites);
-  for (const std::string &site : sites) {
+  for (auto [step, site] : llvm::enumerate(sites)) {
+    ReportRow row;
+    row.site = site;
+    row.pass = pass;
+    row.action = ReportAction::Removed;
+    row.step = step + 1;
     if (annotate)
-      annotate(rows[site]);
-    addReportRow(model, rows[site]);
+      annotate(row);
+    addReportRow(model, row);
   }
   return success();
 }

@@ -14,7 +14,7 @@
 #define LATHE_COMPRESS_SKIP_SUBLAYERSURGERY_H
 
 #include "lathe/Dialect/Lathe.h"
-#include "lathe/Dialect/ModuleRecord.h"
+#include "lathe/Report/Report.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include <functional>
 
@@ -23,8 +23,8 @@ namespace lathe {
 /// The sub-layers of the entry `plain` in program order.
 std::vector<SublayerOp> plainSublayers(mlir::ModuleOp model);
 
-/// Elements and bytes of the weights that `sublayer` reads.
-ReportRow::Amounts weightAmounts(SublayerOp sublayer);
+/// Bytes of the weights that `sublayer` reads, as they are encoded.
+int64_t weightBytes(SublayerOp sublayer);
 
 /// Called on the row of each removed sub-layer before it is reported.
 using AnnotateRow = std::function<void(ReportRow &)>;
