@@ -6,9 +6,25 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Dialect/Lathe.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
 using namespace lathe;
+
+//===----------------------------------------------------------------------===//
+// SkipAttr
+//===----------------------------------------------------------------------===//
+
+LogicalResult SkipAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               SkipKind, FloatAttr threshold, int64_t count,
+                               int64_t warmup, int64_t seed) {
+  if (!(threshold.getValueAsDouble() > 0))
+    return emitError() << "the threshold of a skip must be above 0";
+  if (count < 1 || warmup < 0 || seed < 0)
+    return emitError() << "a skip has a count of at least 1, and a warm-up and "
+                          "a seed that are not negative";
+  return success();
+}
 
 //===----------------------------------------------------------------------===//
 // WeightOp, UseWeightOp
@@ -60,6 +76,14 @@ LogicalResult SublayerOp::verify() {
   if (!yield || !llvm::equal(yield.getValues().getTypes(), yielded))
     return emitOpError("the body must yield the branch, of the residual's "
                        "type, then the further results");
+
+  if (getSkip()) {
+    auto entry = (*this)->getParentOfType<func::FuncOp>();
+    if (getKind() != SublayerKind::Ffn || !getPost().empty() ||
+        !getExtra().empty() || !entry || entry.getName() != "decode")
+      return emitOpError("'skip' is only for an ffn without 'post' and further "
+                         "results in the function 'decode'");
+  }
 
   if (getPost().empty())
     return success();

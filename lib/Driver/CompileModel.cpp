@@ -130,6 +130,8 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
       stage.outs = std::move(row.outs);
       stage.residual = row.residual;
       stage.macs = std::move(row.macs);
+      stage.kind = std::move(row.kind);
+      stage.skip = row.skip;
       for (auto [part, layout] : llvm::zip_equal(row.parts, code.layouts)) {
         auto [slot, isNew] =
             packed.try_emplace({part, layout}, result.parts.size());

@@ -598,6 +598,20 @@ static void cloneSublayer(OpBuilder &builder, SublayerOp sublayer,
     map.map(extra, map.lookupOrDefault(value));
 }
 
+static std::optional<rt::SkipRule> skipRule(SublayerOp sublayer) {
+  std::optional<SkipAttr> skip = sublayer.getSkip();
+  if (!skip)
+    return std::nullopt;
+  rt::SkipRule rule;
+  rule.kind = skip->getKind() == SkipKind::Cosine ? rt::SkipRule::Kind::Cosine
+                                                  : rt::SkipRule::Kind::Random;
+  rule.threshold = skip->getThreshold().getValueAsDouble();
+  rule.count = skip->getCount();
+  rule.warmup = skip->getWarmup();
+  rule.seed = skip->getSeed();
+  return rule;
+}
+
 llvm::Error EntryBuilder::buildGroup(unsigned index) {
   Group &group = groups[index];
   StageArguments arguments;
@@ -703,6 +717,10 @@ llvm::Error EntryBuilder::buildGroup(unsigned index) {
     for (auto [n, value] : llvm::enumerate(arguments.activations))
       if (value == group.sublayer.getResidual())
         row.residual = n;
+  if (group.sublayer) {
+    row.kind = stringifySublayerKind(group.sublayer.getKind()).str();
+    row.skip = skipRule(group.sublayer);
+  }
 
   std::string text;
   llvm::raw_string_ostream out(text);

@@ -444,7 +444,8 @@ void Outliner::build(Branch &branch) {
   auto sublayer =
       SublayerOp::create(builder, loc, types, getKind(branch.ops),
                          SiteAttr::get(builder.getContext(), "blocks.0"),
-                         branch.residual, branch.source, args.getArrayRef());
+                         branch.residual, branch.source, args.getArrayRef(),
+                         SkipAttr());
   order[sublayer] = order.lookup(last);
 
   Block *body = &sublayer.getBody().emplaceBlock();

@@ -337,6 +337,8 @@ Result<Evaluation> Evaluator::run() {
   result.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
+  if (options.via == Via::Decode)
+    result.skips = decoder->decodeSession().skipCounts();
   return std::move(result);
 }
 

@@ -317,6 +317,17 @@ static Result<int64_t> lastToken(const Decoder &decoder) {
   return argmaxRow(logits, rows - 1);
 }
 
+/// Bytes of weights that a step did not read on average, because all rows
+/// skipped their stage.
+static uint64_t unreadBytes(const Program &program, const Entry &entry,
+                            const SkipCounts &skips) {
+  double bytes = 0;
+  for (size_t i = 0; i < entry.stages.size(); ++i)
+    for (uint32_t part : entry.stages[i].parts)
+      bytes += double(skips.idle[i]) * program.manifest().parts[part].bytes;
+  return skips.runs > 0 ? bytes / skips.runs : 0;
+}
+
 Result<Generation> lathe::rt::generate(std::shared_ptr<const Program> program,
                                        ThreadPool &pool,
                                        const std::vector<int64_t> &prompt,
@@ -343,6 +354,7 @@ Result<Generation> lathe::rt::generate(std::shared_ptr<const Program> program,
   if (Status status = decoder.prefill(prompt.data(), prompt.size());
       status.failed())
     return status;
+  decoder.decodeSession().setPromptLength(prompt.size());
   for (int64_t i = 0; i < options.count; ++i) {
     Result<int64_t> token = lastToken(decoder);
     if (token.failed())
@@ -362,7 +374,9 @@ Result<Generation> lathe::rt::generate(std::shared_ptr<const Program> program,
   }
   const Entry &decode = decoder.decodeSession().entry();
   int64_t middle = (prompt.size() + decoder.cache().length()) / 2;
-  result.bytesPerToken = program->streamedBytes(decode) +
+  result.skips = decoder.decodeSession().skipCounts();
+  result.bytesPerToken = program->streamedBytes(decode) -
+                         unreadBytes(*program, decode, result.skips) +
                          middle * decoder.cache().bytesPerPosition();
   return result;
 }

@@ -49,6 +49,7 @@ private:
   void checkStages(const Entry &entry);
   void checkStage(const Entry &entry, const Stage &stage);
   void checkResidual(const Entry &entry, const Stage &stage);
+  void checkSkip(const Stage &stage);
   void checkOutputs(const Entry &entry);
   bool inRange(const Entry &entry, Ref ref);
   bool isWritten(Ref ref) const;
@@ -305,7 +306,21 @@ static bool sameType(const ValueDecl *a, const ValueDecl *b) {
   return a && b && a->dtype == b->dtype && a->shape == b->shape;
 }
 
+void Verifier::checkSkip(const Stage &stage) {
+  const SkipRule &rule = *stage.skip;
+  if (!stage.residual)
+    problem("has a 'skip' but no residual");
+  else if (*stage.residual < stage.args.size() && stage.outs.size() == 1 &&
+           stage.args[*stage.residual] == stage.outs[0])
+    problem("has a 'skip' and must not write its residual in place");
+  if (!(rule.threshold > 0) || rule.count < 1 || rule.warmup < 0)
+    problem("has a 'skip' with a threshold or count that is not above 0, or a "
+            "negative warm-up");
+}
+
 void Verifier::checkResidual(const Entry &entry, const Stage &stage) {
+  if (stage.skip)
+    checkSkip(stage);
   if (!stage.residual)
     return;
   if (*stage.residual >= stage.args.size())

@@ -97,6 +97,7 @@ private:
   void readValue(const Json &json, ValueDecl &value);
   KvSlot readKv(const Json &json);
   Stage readStage(const Json &json, const Entry &entry);
+  SkipRule readSkip(const Json &json);
   Check readCheck(const Json &json);
 
   using Names = std::map<std::string, uint32_t>;
@@ -321,7 +322,28 @@ Stage Reader::readStage(const Json &json, const Entry &entry) {
     stage.residual = integer(json, "residual", 0, INT32_MAX);
   if (const Json *macs = get(json, "macs", true))
     stage.macs = expr(*macs);
+  stage.kind = text(json, "kind", true);
+  if (const Json *skip = get(json, "skip", true))
+    stage.skip = readSkip(*skip);
   return stage;
+}
+
+SkipRule Reader::readSkip(const Json &json) {
+  SkipRule rule;
+  std::string name = text(json, "rule");
+  if (name == "random")
+    rule.kind = SkipRule::Kind::Random;
+  else if (name != "cosine")
+    fail("'rule' is not 'cosine' or 'random'");
+  const Json *threshold = get(json, "threshold", false);
+  if (threshold && threshold->is_number())
+    rule.threshold = threshold->get<double>();
+  else
+    fail("'threshold' is not a number");
+  rule.count = integer(json, "count", 1, INT32_MAX);
+  rule.warmup = integer(json, "warmup", 0, INT32_MAX);
+  rule.seed = integer(json, "seed", 0, INT64_MAX);
+  return rule;
 }
 
 Check Reader::readCheck(const Json &json) {
@@ -581,6 +603,15 @@ static Json toJson(const Manifest &manifest, const Entry &entry,
     json["residual"] = *stage.residual;
   if (stage.macs)
     json["macs"] = toJson(*stage.macs);
+  if (!stage.kind.empty())
+    json["kind"] = stage.kind;
+  if (const std::optional<SkipRule> &skip = stage.skip)
+    json["skip"] = {
+        {"rule", skip->kind == SkipRule::Kind::Cosine ? "cosine" : "random"},
+        {"threshold", skip->threshold},
+        {"count", skip->count},
+        {"warmup", skip->warmup},
+        {"seed", skip->seed}};
   return json;
 }
 

@@ -197,6 +197,8 @@ Status Session::setUp(Options options) {
   outputData.resize(decl->outputs.size());
   lastInputShapes.resize(decl->inputs.size());
   skipped.resize(decl->stages.size());
+  gate = std::make_unique<SkipGate>(*decl);
+  findCompactable();
 
   size_t words = 0;
   for (const Stage &stage : decl->stages) {
@@ -562,18 +564,117 @@ void Session::runSkipped(unsigned stage) {
     copyBytes(target.data, source, target.bytes());
 }
 
+void Session::runStage(unsigned stage) {
+  owner->code(*decl)[stage].run(context.get(), stageParts[stage].data(),
+                                arena.data(), &table[tableAt[stage]]);
+}
+
+/// A stage can run on fewer rows if its residual is [batch, 1, ..., width] and
+/// it reads nothing else that has rows.
+void Session::findCompactable() {
+  compactable.resize(decl->stages.size());
+  for (size_t i = 0; i < decl->stages.size(); ++i) {
+    const Stage &stage = decl->stages[i];
+    if (!stage.skip || stage.args.size() != 1 || batchDim < 0)
+      continue;
+    const Ref from = stage.args[0];
+    if (from.kind != Ref::Kind::Value && from.kind != Ref::Kind::Output)
+      continue;
+    const std::vector<Expr> &shape = from.kind == Ref::Kind::Value
+                                         ? decl->values[from.index].shape
+                                         : decl->outputs[from.index].shape;
+    bool fits = shape.size() >= 2 && shape[0].kind == Expr::Kind::Dim &&
+                shape[0].name == decl->roles.batch;
+    for (size_t axis = 1; fits && axis + 1 < shape.size(); ++axis)
+      fits = shape[axis].kind == Expr::Kind::Constant && shape[axis].value == 1;
+    compactable[i] = fits;
+  }
+}
+
+void Session::beginGate() {
+  int64_t past = pastDim >= 0 ? dimValues[pastDim] : 0;
+  int64_t batch = batchDim >= 0 ? dimValues[batchDim] : 1;
+  int64_t each = std::max<int64_t>(appended, 1);
+  gate->begin(batch * each, each, past - promptLength);
+}
+
+/// Runs the stage on `rows` of the batch alone, and copies the others. False
+/// where there is no memory for that.
+bool Session::runRows(unsigned stage, const std::vector<int64_t> &rows) {
+  const Stage &row = decl->stages[stage];
+  TensorView x = view(row.args[0]), y = view(row.outs[0]);
+  int64_t bytes = x.bytes() / x.shape[0], half;
+  if (!checkedAlign(x.bytes(), LATHE_ALIGNMENT, half))
+    return false;
+  if (gathered.size() < 2 * half) {
+    Result<Pages> pages = Pages::allocate(2 * half);
+    if (pages.failed())
+      return false;
+    gathered = std::move(*pages);
+  }
+  uint8_t *in = gathered.data(), *out = in + half;
+  const uint8_t *from = static_cast<const uint8_t *>(x.data);
+  uint8_t *to = static_cast<uint8_t *>(y.data);
+  for (size_t i = 0; i < rows.size(); ++i)
+    copyBytes(in + i * bytes, from + rows[i] * bytes, bytes);
+
+  int64_t *words = &table[tableAt[stage]], *offsets = words + dimValues.size();
+  int64_t saved[] = {words[batchDim], offsets[0], offsets[1]};
+  words[batchDim] = rows.size();
+  offsets[0] = in - static_cast<uint8_t *>(arena.data());
+  offsets[1] = out - static_cast<uint8_t *>(arena.data());
+  runStage(stage);
+  words[batchDim] = saved[0];
+  offsets[0] = saved[1];
+  offsets[1] = saved[2];
+
+  copyBytes(to, from, x.bytes());
+  for (size_t i = 0; i < rows.size(); ++i)
+    copyBytes(to + rows[i] * bytes, out + i * bytes, bytes);
+  return true;
+}
+
+void Session::runGated(unsigned stage) {
+  const Stage &row = decl->stages[stage];
+  TensorView x = view(row.args[*row.residual]), y = view(row.outs[0]);
+  int64_t width = x.shape[x.rank - 1];
+  int64_t all = width > 0 ? x.elements() / width : 0;
+  const std::vector<int64_t> &rows = gate->decide(stage, row);
+  if (rows.empty())
+    return runSkipped(stage);
+  bool some = int64_t(rows.size()) < all;
+  if (!some || !compactable[stage] || !runRows(stage, rows)) {
+    runStage(stage);
+    // Rows that do not run keep what they had.
+    int64_t bytes = all > 0 ? x.bytes() / all : 0;
+    size_t next = 0;
+    for (int64_t r = 0; some && r < all; ++r) {
+      if (next < rows.size() && rows[next] == r)
+        ++next;
+      else
+        copyBytes(static_cast<uint8_t *>(y.data) + r * bytes,
+                  static_cast<const uint8_t *>(x.data) + r * bytes, bytes);
+    }
+  }
+  gate->observe(row, x, y);
+}
+
 Status Session::run(unsigned begin, unsigned end) {
   if (!bound)
     return Status::error("the session has no inputs bound");
-  const std::vector<Program::StageCode> &code = owner->code(*decl);
+  if (gate->any() && begin == 0)
+    beginGate();
   for (unsigned i = begin; i < end; ++i) {
     auto start = stageHook ? std::chrono::steady_clock::now()
                            : std::chrono::steady_clock::time_point();
-    if (skipped[i])
+    if (skipped[i]) {
       runSkipped(i);
-    else
-      code[i].run(context.get(), stageParts[i].data(), arena.data(),
-                  &table[tableAt[i]]);
+    } else if (decl->stages[i].skip) {
+      runGated(i);
+    } else {
+      runStage(i);
+      gate->pass(decl->stages[i]);
+    }
     if (context->failed)
       return context->take(*decl, decl->stages[i].site);
     if (stageHook)

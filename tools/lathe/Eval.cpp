@@ -88,6 +88,8 @@ llvm::Error cli::runEval() {
     object["bits"] = result->score.meanBits();
   else
     object["top1"] = result->score.top1();
+  if (result->skips.total > 0)
+    object["skip_ratio"] = result->skips.ratio();
   if (!againstOption.empty()) {
     ModelOptions own = options;
     options.model = againstOption;
@@ -112,6 +114,8 @@ llvm::Error cli::runEval() {
     llvm::outs() << llvm::formatv("top1 {0:f2} %", result->score.top1());
   llvm::outs() << llvm::formatv(" on {0} items in {1:f2} s", result->items,
                                 result->seconds);
+  if (auto ratio = object.getNumber("skip_ratio"))
+    llvm::outs() << llvm::formatv(", {0:f1} % of FFNs skipped", 100 * *ratio);
   if (auto percent = object.getNumber("agreement"))
     llvm::outs() << llvm::formatv(", {0:f2} % equal argmax with {1}", *percent,
                                   againstOption);

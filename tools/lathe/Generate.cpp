@@ -58,14 +58,13 @@ llvm::Error cli::runGenerate() {
     llvm::json::Array tokens;
     for (int64_t token : result->tokens)
       tokens.push_back(token);
-    // Nothing in the decode entry decides to skip.
     printJson(
         llvm::json::Object{{"tokens", std::move(tokens)},
                            {"prefill_ms", result->prefillMs},
                            {"decode_ms", decode},
                            {"bytes_per_token", int64_t(result->bytesPerToken)},
                            {"bandwidth_percent", percent},
-                           {"skip_ratio", 0.0}});
+                           {"skip_ratio", result->skips.ratio()}});
     return llvm::Error::success();
   }
   llvm::outs() << "\n";
@@ -73,5 +72,8 @@ llvm::Error cli::runGenerate() {
       "prefill {0:f1} ms, decode {1:f2} ms per token ({2:f1} MB, {3:f0} % of "
       "{4:f1} GB/s)\n",
       result->prefillMs, decode, result->bytesPerToken / 1e6, percent, read);
+  if (result->skips.total > 0)
+    llvm::errs() << llvm::formatv("{0:f1} % of FFNs skipped\n",
+                                  100 * result->skips.ratio());
   return llvm::Error::success();
 }

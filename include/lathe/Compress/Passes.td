@@ -45,4 +45,53 @@ def CutSublayers : Lathe_CompressPass<"lathe-cut-sublayers"> {
   ];
 }
 
+def FfnSkip : Lathe_CompressPass<"lathe-ffn-skip"> {
+  let summary = "Lets tokens skip FFNs while decoding (FFN-SkipLLM)";
+  let description = [{
+    Gates the FFNs of the entry `decode` (arXiv 2404.03865): once an FFN has
+    left the direction of a token's residual stream as it was (cosine of at
+    least `tau`), the token skips the next `k` gated FFNs. The first `front` and
+    the last `tail` FFNs have no gate, and the first `warmup` tokens after the
+    prompt skip nothing. `prefill` and `plain` are left as they are; attention
+    always runs, so the KV cache has all its rows.
+
+    `rule=random` skips by chance instead, at `ratio` of all FFNs: what every
+    choice of `tau` and `k` has to beat.
+
+    A model without `decode`, a region with nothing in it and an FFN whose
+    result is normed (post-norm) are errors.
+
+    Before:
+    ```mlir
+    func.func @decode(...) {
+      %2 = lathe.sublayer ffn <"blocks.3.ffn"> residual(%1) source(%1) { ... }
+    ```
+    After `lathe-ffn-skip{tau=0.95 k=1}`:
+    ```mlir
+    func.func @decode(...) {
+      %2 = lathe.sublayer ffn <"blocks.3.ffn"> residual(%1) source(%1) { ... }
+        {skip = #lathe.skip<cosine, threshold = 0.95 : f64, count = 1, warmup = 10, seed = 0>}
+    ```
+  }];
+  let options = [
+    Option<"tau", "tau", "double", "0",
+           "Cosine from which on an FFN counts as saturated">,
+    Option<"k", "k", "int64_t", "1",
+           "Gated FFNs that a token skips after a saturated one">,
+    Option<"front", "front", "int64_t", "-1",
+           "FFNs at the start without a gate (default: 12 % of them, at least "
+           "1)">,
+    Option<"tail", "tail", "int64_t", "-1",
+           "FFNs at the end without a gate (default: 12 % of them, at least "
+           "1)">,
+    Option<"warmup", "warmup", "int64_t", "10",
+           "Tokens after the prompt that skip nothing">,
+    Option<"rule", "rule", "std::string", [{"cosine"}],
+           "cosine, or random as the baseline">,
+    Option<"ratio", "ratio", "double", "0",
+           "Share of all FFNs that the rule random skips once it is warm">,
+    Option<"seed", "seed", "int64_t", "0", "Seed of the rule random">
+  ];
+}
+
 #endif // LATHE_COMPRESS_PASSES_TD

@@ -163,4 +163,37 @@ def Lathe_SublayerKind : Lathe_Enum<"SublayerKind", "kind of sub-layer", [
 def Lathe_SublayerKindAttr
     : Lathe_EnumAttr<Lathe_SublayerKind, "sublayer_kind">;
 
+def Lathe_SkipKind : Lathe_Enum<"SkipKind", "rule by which rows skip", [
+  I32EnumAttrCase<"Cosine", 0, "cosine">,
+  I32EnumAttrCase<"Random", 1, "random">]>;
+
+def Lathe_SkipAttr : Lathe_Attr<"Skip", "skip"> {
+  let summary = "When rows of a decode step skip a sub-layer";
+  let description = [{
+    The gate of FFN-SkipLLM (arXiv 2404.03865). Every row (token) carries a
+    count of gated sub-layers that it still skips, 0 at the start of each step.
+    A row with a count above 0 skips the sub-layer and takes 1 off; another row
+    runs it, and then has the count `count` if the cosine of its residual
+    before and after is at least `threshold`, else 0. The first `warmup` tokens
+    after the prompt skip nothing.
+
+    The rule `random` is the baseline: a row skips with probability
+    `threshold`, drawn from `seed`, the token's number, the sub-layer and the
+    sequence; `count` is 1.
+
+    Constraints:
+    * (C1) `threshold` is a number above 0.
+    * (C2) `count` is at least 1, `warmup` and `seed` at least 0.
+
+    Example: `#lathe.skip<cosine, threshold = 0.95 : f64, count = 1, warmup = 10, seed = 0>`
+  }];
+  let parameters = (ins EnumParameter<Lathe_SkipKind>:$kind,
+                        "::mlir::FloatAttr":$threshold, "int64_t":$count,
+                        "int64_t":$warmup, "int64_t":$seed);
+  let assemblyFormat = [{
+    `<` $kind `,` struct($threshold, $count, $warmup, $seed) `>`
+  }];
+  let genVerifyDecl = 1;
+}
+
 #endif // LATHE_ATTRS_TD

@@ -72,6 +72,8 @@ def Lathe_SublayerOp
       further results.
     * (C4) `post` is empty or has one argument and yields one value, both of
       the type of `residual`.
+    * (C5) `skip`, by which rows skip the sub-layer at run time, is only on an
+      `ffn` without `post` and further results, in a function named `decode`.
 
     Example:
     ```mlir
@@ -85,7 +87,8 @@ def Lathe_SublayerOp
   }];
   let arguments = (ins Lathe_SublayerKindAttr:$kind, Lathe_SiteAttr:$site,
                        Lathe_FloatTensor:$residual, Lathe_FloatTensor:$source,
-                       Variadic<AnyType>:$args);
+                       Variadic<AnyType>:$args,
+                       OptionalAttr<Lathe_SkipAttr>:$skip);
   let results = (outs Lathe_FloatTensor:$result, Variadic<AnyType>:$extra);
   let regions = (region SizedRegion<1>:$body, MaxSizedRegion<1>:$post);
   let assemblyFormat = [{

@@ -42,6 +42,8 @@ struct StageRow {
   std::vector<rt::Ref> args, outs;
   std::optional<uint32_t> residual;
   std::optional<rt::Expr> macs;
+  std::string kind; ///< of the sub-layer, or empty
+  std::optional<rt::SkipRule> skip;
 };
 
 /// Everything of an entry but the code.

@@ -9,6 +9,7 @@
 #define LATHE_RUNTIME_EVALUATE_H
 
 #include "lathe/Runtime/Program.h"
+#include "lathe/Runtime/SkipGate.h"
 #include "lathe/Runtime/Tensor.h"
 #include "lathe/Runtime/ThreadPool.h"
 
@@ -64,6 +65,8 @@ struct Evaluation {
   Score score;
   int64_t items = 0;
   double seconds = 0;
+  /// With a decode entry that has gates: how often they skipped.
+  SkipCounts skips;
   std::vector<std::string> notes;
 };
 

@@ -73,6 +73,7 @@ struct Generation {
   /// Bytes that one decode step reads: weights, and the cache as it was in the
   /// middle of the generation.
   uint64_t bytesPerToken = 0;
+  SkipCounts skips; ///< of the decode steps
 
   double medianDecodeMs() const;
 };

@@ -94,6 +94,23 @@ struct KvSlot {
   std::string keyLayout = "bhsd", valueLayout = "bhsd";
 };
 
+/// When a row of the residual stream skips a stage at run time; see
+/// `lathe/Runtime/SkipGate.h`.
+struct SkipRule {
+  enum class Kind : uint8_t {
+    /// After a gated stage that left the row's direction as it was (cosine of
+    /// at least `threshold`), the row skips the next `count` gated stages.
+    Cosine,
+    /// The row skips with probability `threshold`: the baseline.
+    Random
+  };
+  Kind kind = Kind::Cosine;
+  double threshold = 1;
+  int64_t count = 1;
+  int64_t warmup = 0; ///< tokens after the prompt that skip nothing
+  uint64_t seed = 0;  ///< of Random
+};
+
 /// One row of the stage table.
 struct Stage {
   std::string site;            ///< "blocks.3.attn"
@@ -106,6 +123,10 @@ struct Stage {
   std::optional<uint32_t> residual;
   /// Multiply-adds of the stage, for reports.
   std::optional<Expr> macs;
+  /// "attn", "ffn" or "other" for a sub-layer, else empty.
+  std::string kind;
+  /// Set where rows may skip the stage; it has a residual then.
+  std::optional<SkipRule> skip;
 };
 
 /// A condition on the dims, tested before every run at new dims.

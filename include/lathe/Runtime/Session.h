@@ -12,6 +12,7 @@
 #include "lathe/Runtime/KvCache.h"
 #include "lathe/Runtime/Memory.h"
 #include "lathe/Runtime/Program.h"
+#include "lathe/Runtime/SkipGate.h"
 #include "lathe/Runtime/Tensor.h"
 #include "lathe/Runtime/ThreadPool.h"
 
@@ -103,6 +104,14 @@ public:
   Status setSkipped(unsigned stage, bool skip);
   bool isSkipped(unsigned stage) const { return skipped[stage]; }
 
+  /// Positions of the cache that are the prompt: gates count the tokens after
+  /// it. 0 unless set.
+  void setPromptLength(int64_t length) { promptLength = length; }
+
+  /// How often rows skipped gated stages since the start or the last reset.
+  const SkipCounts &skipCounts() const { return gate->counts(); }
+  void resetSkipCounts() { gate->resetCounts(); }
+
   /// Replaces the pointer of the stage's part number `part` (null: the
   /// program's own again).
   void setPart(unsigned stage, unsigned part, const void *data);
@@ -148,6 +157,11 @@ private:
   Status placeIntervals();
   void writeTable();
   void runSkipped(unsigned stage);
+  void runStage(unsigned stage);
+  void runGated(unsigned stage);
+  bool runRows(unsigned stage, const std::vector<int64_t> &rows);
+  void beginGate();
+  void findCompactable();
   void *address(Ref ref) const;
   unsigned slotOf(Ref ref) const;
 
@@ -188,6 +202,13 @@ private:
   std::vector<size_t> tableAt; ///< by stage
   std::vector<std::vector<const void *>> stageParts;
   std::vector<char> skipped;
+
+  // Stages that rows may skip.
+  std::unique_ptr<SkipGate> gate;
+  int64_t promptLength = 0;
+  /// By stage: it can run on some rows of the batch, as a smaller batch.
+  std::vector<char> compactable;
+  Pages gathered; ///< the rows that run a stage, then what it makes of them
 };
 
 } // namespace lathe::rt
