@@ -845,3 +845,28 @@ func.func @kernel(%x: tensor<4xf32>) {
   %y = lathe.kernel @k outs(%x : tensor<4xf32>) -> tensor<5xf32>
   return
 }
+
+
+// -----
+
+// Skip (C1)
+// expected-error @below {{the threshold of a skip must be above 0}}
+func.func private @f() attributes {skip = #lathe.skip<cosine, threshold = 0.0 : f64, count = 1, warmup = 0, seed = 0>}
+
+// -----
+
+// Skip (C2)
+// expected-error @below {{a skip has a count of at least 1}}
+func.func private @f() attributes {skip = #lathe.skip<random, threshold = 0.5 : f64, count = 0, warmup = 0, seed = 0>}
+
+// -----
+
+// Sublayer (C5)
+func.func @prefill(%x: tensor<4x8xf32>) {
+  // expected-error @below {{'skip' is only for an ffn without 'post' and further results in the function 'decode'}}
+  %0 = lathe.sublayer ffn <"blocks.0.ffn"> residual(%x) source(%x) {
+  ^bb0(%s: tensor<4x8xf32>):
+    lathe.yield %s : tensor<4x8xf32>
+  } {skip = #lathe.skip<cosine, threshold = 0.95 : f64, count = 1, warmup = 0, seed = 0>} : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return
+}
