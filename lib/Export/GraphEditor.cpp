@@ -9,8 +9,9 @@
 // movement of zeros is zero. What only the branch needed is then dead.
 //
 // Exporters read extents from whatever tensor is at hand, also from one inside
-// a removed branch. Reading a shape therefore keeps nothing alive; it is
-// redirected to a value of equal shape.
+// a removed branch. Reading the shape of a value that something else needs, or
+// needed before the edit, therefore keeps nothing alive; if the value goes, the
+// shape of another one is read.
 //
 //===----------------------------------------------------------------------===//
 
@@ -37,16 +38,19 @@ public:
 private:
   llvm::Error remove(const BranchRemoval &removal);
   void spreadZeros();
+  bool isReduced(StringRef sum) const;
   bool isZeroResult(const onnx::NodeProto &node) const;
   void alias(StringRef name, StringRef other);
   std::string resolve(StringRef name) const;
   void applyAliases();
+  void findMakers();
   void findLive();
   llvm::Error redirectShapes();
-  std::string findOfShape(int reader, StringRef shape) const;
+  std::string findOfShape(int reader) const;
   llvm::Error checkReads(const llvm::StringSet<> &droppedInputs) const;
   void erase(const llvm::StringSet<> &droppedInputs);
   bool isAvailable(StringRef name) const;
+  bool isNeededAnyway(StringRef name) const;
 
   onnx::GraphProto &graph;
   const ShapeOf &shapeOf;
@@ -58,7 +62,11 @@ private:
   llvm::StringMap<int> makers;
   /// Inputs that stay and initialisers.
   llvm::StringSet<> given;
+  /// Nodes that outputs need for more than a shape.
   std::vector<bool> live;
+  /// Values of the nodes that were live before the edit.
+  llvm::StringSet<> needed;
+  bool isEdited = false;
 };
 
 } // namespace
@@ -127,14 +135,26 @@ void Editor::spreadZeros() {
   } while (zeros.size() + aliases.size() != before);
 }
 
+/// True if `sum` is now another value, or an operand of its is: branches that
+/// run side by side are added to each other first.
+bool Editor::isReduced(StringRef sum) const {
+  auto isGone = [&](StringRef name) {
+    return aliases.contains(name) || zeros.contains(name);
+  };
+  return isGone(sum) ||
+         llvm::any_of(graph.node(), [&](const onnx::NodeProto &node) {
+           return node.output_size() && node.output(0) == sum &&
+                  llvm::any_of(node.input(), isGone);
+         });
+}
+
 llvm::Error Editor::remove(const BranchRemoval &removal) {
   for (const std::string &name : removal.branch)
     zeros[name] = removal.site;
   size_t before = aliases.size();
   spreadZeros();
-  bool isOut = removal.sum.empty()
-                   ? aliases.size() != before
-                   : aliases.contains(removal.sum) || zeros.contains(removal.sum);
+  bool isOut =
+      removal.sum.empty() ? aliases.size() != before : isReduced(removal.sum);
   if (!isOut)
     return llvm::createStringError(
         "sub-layer " + removal.site + ": its branch " +
@@ -171,12 +191,22 @@ void Editor::applyAliases() {
 // What stays
 //===----------------------------------------------------------------------===//
 
-void Editor::findLive() {
+void Editor::findMakers() {
   makers.clear();
   for (int i = 0; i < graph.node_size(); ++i)
     for (const std::string &output : graph.node(i).output())
       if (!output.empty())
         makers[output] = i;
+}
+
+/// Before the edit, nothing is known to be needed: what only shapes are read of
+/// is left out, and only then.
+bool Editor::isNeededAnyway(StringRef name) const {
+  return !isEdited || needed.contains(name);
+}
+
+void Editor::findLive() {
+  findMakers();
   live.assign(graph.node_size(), false);
   std::vector<StringRef> pending;
   for (const onnx::ValueInfoProto &output : graph.output())
@@ -188,10 +218,10 @@ void Editor::findLive() {
       continue;
     live[maker->second] = true;
     const onnx::NodeProto &node = graph.node(maker->second);
-    if (is(node, "Shape") || is(node, "Size"))
-      continue;
+    bool readsShape = is(node, "Shape") || is(node, "Size");
     for (const std::string &input : node.input())
-      pending.push_back(input);
+      if (!readsShape || !isNeededAnyway(input))
+        pending.push_back(input);
   }
 }
 
@@ -202,12 +232,36 @@ bool Editor::isAvailable(StringRef name) const {
   return maker == makers.end() ? given.contains(name) : live[maker->second];
 }
 
-/// A value of this shape that exists before node `reader`.
-std::string Editor::findOfShape(int reader, StringRef shape) const {
-  if (shape.empty())
+/// The extents that a Shape or Size node reads from a value of shape `shape`.
+static std::vector<std::string> getRead(const onnx::NodeProto &node,
+                                        std::vector<std::string> shape) {
+  int64_t rank = shape.size(), start = 0, end = rank;
+  for (const onnx::AttributeProto &attribute : node.attribute()) {
+    int64_t value = attribute.i() < 0 ? attribute.i() + rank : attribute.i();
+    value = std::clamp<int64_t>(value, 0, rank);
+    if (attribute.name() == "start")
+      start = value;
+    else if (attribute.name() == "end")
+      end = value;
+  }
+  if (start >= end)
+    return {};
+  return {shape.begin() + start, shape.begin() + end};
+}
+
+/// A value that exists before node `reader` and of which it reads the same as
+/// of its input; empty if there is none.
+std::string Editor::findOfShape(int reader) const {
+  const onnx::NodeProto &node = graph.node(reader);
+  auto shape = shapeOf(node.input(0));
+  if (!shape)
     return "";
+  std::vector<std::string> wanted = getRead(node, *shape);
   auto fits = [&](StringRef name) {
-    return isAvailable(name) && shapeOf(name) == shape;
+    if (!isAvailable(name))
+      return false;
+    auto other = shapeOf(name);
+    return other && getRead(node, *other) == wanted;
   };
   for (const onnx::ValueInfoProto &input : graph.input())
     if (fits(input.name()))
@@ -225,7 +279,7 @@ llvm::Error Editor::redirectShapes() {
     if (!live[i] || !(is(node, "Shape") || is(node, "Size")) ||
         isAvailable(node.input(0)))
       continue;
-    std::string other = findOfShape(i, shapeOf(node.input(0)));
+    std::string other = findOfShape(i);
     if (other.empty())
       return llvm::createStringError(
           label(node) + " reads the shape of " + quoteName(node.input(0)) +
@@ -307,6 +361,11 @@ void Editor::erase(const llvm::StringSet<> &droppedInputs) {
 }
 
 llvm::Error Editor::run(const GraphEdits &edits) {
+  findLive();
+  for (int i = 0; i < graph.node_size(); ++i)
+    if (live[i])
+      needed.insert_range(graph.node(i).output());
+  isEdited = true;
   for (const BranchRemoval &removal : edits.removals)
     if (llvm::Error error = remove(removal))
       return error;

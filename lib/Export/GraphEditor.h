@@ -17,6 +17,7 @@
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,10 @@ struct GraphEdits {
   std::vector<std::string> droppedInputs, droppedOutputs;
 };
 
-/// The shape of a value as text in which equal shapes are equal; empty if it is
-/// not known.
-using ShapeOf = std::function<std::string(llvm::StringRef)>;
+/// The extents of a value as texts in which equal extents are equal; nothing if
+/// they are not known.
+using ShapeOf = std::function<std::optional<std::vector<std::string>>(
+    llvm::StringRef)>;
 
 /// Applies `edits`, then erases the nodes, initialisers and descriptions of
 /// values that no output needs any more. A node that reads only the shape of

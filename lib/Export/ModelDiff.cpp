@@ -223,7 +223,8 @@ void EntryWalk::walkSublayer(SublayerOp sublayer) {
     Number parts[] = {sum, known.lookup(end->getOperand(0))};
     std::string key = "sum";
     append(key, sublayer.getSite().getAsOpaquePointer());
-    append(key, parts);
+    for (Number part : parts)
+      append(key, part);
     sum = numbers.get(key, sublayer, parts);
   }
   known[sublayer.getResult()] = sum;

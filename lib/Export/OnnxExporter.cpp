@@ -214,18 +214,20 @@ static llvm::Expected<GraphEdits> toGraphEdits(const ModelDiff &diff) {
   return edits;
 }
 
+using Shapes = llvm::StringMap<std::vector<std::string>>;
+
 /// Shapes of the values of an imported model, by name.
-static llvm::StringMap<std::string> getShapes(ModuleOp imported) {
-  llvm::StringMap<std::string> shapes;
+static Shapes getShapes(ModuleOp imported) {
+  Shapes shapes;
   auto entry = imported.lookupSymbol<func::FuncOp>("plain");
   SymbolicShapes analysis(entry);
   auto add = [&](StringRef name, Value value) {
     std::optional<ArrayRef<Poly>> shape = analysis.shapeOf(value);
     if (!shape)
       return;
-    std::string &text = shapes[name];
+    std::vector<std::string> &texts = shapes[name];
     for (Poly extent : *shape)
-      text += toString(extent) + ",";
+      texts.push_back(toString(extent));
   };
   for (BlockArgument arg : entry.getArguments())
     if (auto name = entry.getArgAttrOfType<StringAttr>(
@@ -233,8 +235,8 @@ static llvm::StringMap<std::string> getShapes(ModuleOp imported) {
       add(name, arg);
   entry.walk([&](Operation *op) {
     for (OpResult result : op->getResults())
-      for (const std::string &name : namesOf(result))
-        add(name, result);
+      if (std::vector<std::string> names = namesOf(result); names.size() == 1)
+        add(names.front(), result);
   });
   return shapes;
 }
@@ -263,8 +265,12 @@ static llvm::Error exportModel(ModuleOp model, StringRef path,
     auto edits = toGraphEdits(*diff);
     if (!edits)
       return edits.takeError();
-    llvm::StringMap<std::string> shapes = getShapes(*source->imported);
-    auto shapeOf = [&](StringRef name) { return shapes.lookup(name); };
+    Shapes shapes = getShapes(*source->imported);
+    auto shapeOf = [&](StringRef name) {
+      auto found = shapes.find(name);
+      return found == shapes.end() ? std::nullopt
+                                   : std::optional(found->second);
+    };
     if (llvm::Error error = editGraph(file->getGraph(), *edits, shapeOf))
       return error;
   }
