@@ -90,8 +90,8 @@ static std::string label(const onnx::NodeProto &node) {
 /// Moves elements, or keeps zeros zero.
 static bool keepsZeros(const onnx::NodeProto &node) {
   static constexpr StringRef kinds[] = {
-      "Cast",    "Dropout", "Expand",    "Flatten",   "Identity", "Reshape",
-      "Slice",   "Split",   "Squeeze",   "Transpose", "Unsqueeze"};
+      "Cast",  "Dropout", "Expand",  "Flatten",   "Identity", "Reshape",
+      "Slice", "Split",   "Squeeze", "Transpose", "Unsqueeze"};
   return llvm::any_of(kinds, [&](StringRef kind) { return is(node, kind); });
 }
 
@@ -289,8 +289,7 @@ llvm::Error Editor::redirectShapes() {
   return llvm::Error::success();
 }
 
-llvm::Error
-Editor::checkReads(const llvm::StringSet<> &droppedInputs) const {
+llvm::Error Editor::checkReads(const llvm::StringSet<> &droppedInputs) const {
   for (int i = 0; i < graph.node_size(); ++i) {
     if (!live[i])
       continue;
@@ -348,7 +347,8 @@ void Editor::erase(const llvm::StringSet<> &droppedInputs) {
     return isDead;
   });
   eraseIf(*graph.mutable_input(), [&](const onnx::ValueInfoProto &input) {
-    return droppedInputs.contains(input.name()) || erased.contains(input.name());
+    return droppedInputs.contains(input.name()) ||
+           erased.contains(input.name());
   });
   eraseIf(*graph.mutable_value_info(), [&](const onnx::ValueInfoProto &info) {
     return !made.contains(info.name()) && !read.contains(info.name());

@@ -44,8 +44,8 @@ struct GraphEdits {
 
 /// The extents of a value as texts in which equal extents are equal; nothing if
 /// they are not known.
-using ShapeOf = std::function<std::optional<std::vector<std::string>>(
-    llvm::StringRef)>;
+using ShapeOf =
+    std::function<std::optional<std::vector<std::string>>(llvm::StringRef)>;
 
 /// Applies `edits`, then erases the nodes, initialisers and descriptions of
 /// values that no output needs any more. A node that reads only the shape of

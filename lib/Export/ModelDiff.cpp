@@ -138,7 +138,8 @@ Number Numbers::fresh(Operation *op, ArrayRef<Number> operands) {
   return makers.size() - 1;
 }
 
-template <typename T> static void append(std::string &key, T value) {
+template <typename T>
+static void append(std::string &key, T value) {
   key.append(reinterpret_cast<const char *>(&value), sizeof(T));
 }
 
@@ -155,7 +156,8 @@ static bool isNote(NamedAttribute attr) {
 std::string Numbers::keyOf(Operation *op) {
   std::string key = "op";
   append(key, op->getName().getAsOpaquePointer());
-  if (auto constant = dyn_cast<ConstantOp>(op); constant && constant.getName()) {
+  if (auto constant = dyn_cast<ConstantOp>(op);
+      constant && constant.getName()) {
     append(key, constant.getNameAttr().getAsOpaquePointer());
     append(key, constant.getType().getAsOpaquePointer());
     return key;
@@ -167,8 +169,7 @@ std::string Numbers::keyOf(Operation *op) {
   if (readsWeight(op))
     if (Attribute from = op->getDiscardableAttr(LatheDialect::kFromAttr))
       attrs.set(LatheDialect::kFromAttr, from);
-  Attribute all =
-      placeless.replace(attrs.getDictionary(op->getContext()));
+  Attribute all = placeless.replace(attrs.getDictionary(op->getContext()));
   append(key, all.getAsOpaquePointer());
   for (Type type : op->getResultTypes())
     append(key, getElementTypeOrSelf(type).getAsOpaquePointer());
@@ -201,8 +202,8 @@ void EntryWalk::walkOp(Operation *op) {
   for (OpResult result : op->getResults()) {
     std::string own = key;
     append(own, result.getResultNumber());
-    known[result] = isOpaque ? numbers.fresh(op, operands)
-                             : numbers.get(own, op, operands);
+    known[result] =
+        isOpaque ? numbers.fresh(op, operands) : numbers.get(own, op, operands);
   }
   if (op->getNumResults())
     visit(op, known.lookup(op->getResult(0)));
@@ -403,9 +404,9 @@ llvm::Error Differ::comparePorts(func::FuncOp before, func::FuncOp after,
     kept.insert(name);
     auto found = outputs.find(name);
     // Results that are only threaded through have no name.
-    bool matches = name.empty() ? llvm::is_contained(expected, number)
-                                : found != outputs.end() &&
-                                      found->second == number;
+    bool matches = name.empty()
+                       ? llvm::is_contained(expected, number)
+                       : found != outputs.end() && found->second == number;
     if (matches)
       continue;
     if (number >= firstForeign)
@@ -435,9 +436,8 @@ llvm::Error Differ::compareEntry(func::FuncOp before, func::FuncOp after) {
     return error;
   DenseMap<Number, Operation *> partners;
   EntryWalk oldWalk(numbers, before, removed);
-  oldWalk.run([&](Operation *op, Number number) {
-    partners.try_emplace(number, op);
-  });
+  oldWalk.run(
+      [&](Operation *op, Number number) { partners.try_emplace(number, op); });
   firstForeign = numbers.size();
   const std::map<std::string, bool> nothing;
   EntryWalk newWalk(numbers, after, nothing);

@@ -98,8 +98,7 @@ llvm::Expected<ModelFile> ModelFile::copy(const OnnxModel &source,
   file.proto = original;
   onnx::GraphProto &graph = file.getGraph();
   for (onnx::TensorProto &tensor : *graph.mutable_initializer())
-    if (const TensorData *data =
-            source.getInitializers().lookup(tensor.name());
+    if (const TensorData *data = source.getInitializers().lookup(tensor.name());
         data && isOutside(tensor))
       file.hold(tensor, toChars(data->bytes));
   if (inlined) {
@@ -277,8 +276,7 @@ llvm::Error ModelFile::write(StringRef path, uint64_t embedLimit) {
     end = offset + bytes.size();
   }
   if (proto.ByteSizeLong() > INT32_MAX)
-    return llvm::createStringError(path +
-                                   ": the graph is larger than 2 GiB");
+    return llvm::createStringError(path + ": the graph is larger than 2 GiB");
 
   std::optional<PendingFile> dataFile;
   if (!outside.empty()) {

@@ -89,8 +89,7 @@ static llvm::Expected<Source> loadSource(ModuleOp model,
   source.raised = source.imported->clone();
   std::string reason;
   ScopedDiagnosticHandler handler(context, [&](Diagnostic &diagnostic) {
-    if (reason.empty() &&
-        diagnostic.getSeverity() == DiagnosticSeverity::Error)
+    if (reason.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error)
       reason = diagnostic.str();
     return success();
   });
@@ -131,9 +130,9 @@ static llvm::Error checkSource(const ModelDiff &diff, StringRef sourceFile) {
            path::filename(after.getFile()) == path::filename(sourceFile);
   };
   auto fail = [&](StringRef name) {
-    return llvm::createStringError(
-        "the source " + sourceFile + " was changed after the module was made: '" +
-        name + "' has other values");
+    return llvm::createStringError("the source " + sourceFile +
+                                   " was changed after the module was made: '" +
+                                   name + "' has other values");
   };
   for (WeightUse use : diff.weights) {
     auto before = use.before.getParts().getAs<PayloadAttr>("data");
@@ -230,8 +229,8 @@ static Shapes getShapes(ModuleOp imported) {
       texts.push_back(toString(extent));
   };
   for (BlockArgument arg : entry.getArguments())
-    if (auto name = entry.getArgAttrOfType<StringAttr>(
-            arg.getArgNumber(), LatheDialect::kNameAttr))
+    if (auto name = entry.getArgAttrOfType<StringAttr>(arg.getArgNumber(),
+                                                       LatheDialect::kNameAttr))
       add(name, arg);
   entry.walk([&](Operation *op) {
     for (OpResult result : op->getResults())

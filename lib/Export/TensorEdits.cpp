@@ -117,8 +117,8 @@ StringRef Finder::hashOf(const TensorData &tensor, WeightOp weight,
   if (!hash.empty())
     return hash;
   ArrayRef<char> bytes = toChars(tensor.bytes);
-  hash = exchanged ? PayloadStore::hash(exchange(bytes, shape[1], shape[0],
-                                                 getWidth(weight)))
+  hash = exchanged ? PayloadStore::hash(
+                         exchange(bytes, shape[1], shape[0], getWidth(weight)))
                    : PayloadStore::hash(bytes);
   return hash;
 }
@@ -172,7 +172,8 @@ llvm::Expected<Place> Finder::findPlace(WeightUse use) {
 
 /// Writes `values` in `type`; false if a value would change.
 static bool encode(ArrayRef<float> values, Type type, std::vector<char> &out) {
-  const llvm::fltSemantics &semantics = cast<FloatType>(type).getFloatSemantics();
+  const llvm::fltSemantics &semantics =
+      cast<FloatType>(type).getFloatSemantics();
   unsigned width = type.getIntOrFloatBitWidth() / 8;
   out.reserve(values.size() * width);
   for (float value : values) {
@@ -195,7 +196,8 @@ static llvm::Expected<std::vector<char>> encodeLike(WeightOp now,
   DenseAttr from = getDense(now), to = getDense(before);
   if (!from)
     return llvm::createStringError(
-        "is written as " + now.getWeightType().getEncoding().getAbstractAttribute().getName() +
+        "is written as " +
+        now.getWeightType().getEncoding().getAbstractAttribute().getName() +
         ", for which no ONNX form is known");
   if (from == to) {
     auto bytes = store.read(now.getParts().getAs<PayloadAttr>("data"));
@@ -223,9 +225,9 @@ static llvm::Expected<std::vector<char>> encodeLike(WeightOp now,
 
 /// The dims of a tensor of dims `dims` in which a weight lay as `before` and
 /// now lies as `now`; nothing if it does not show which dims changed.
-static std::optional<std::vector<int64_t>>
-fitDims(ArrayRef<int64_t> dims, ArrayRef<int64_t> before,
-        ArrayRef<int64_t> now) {
+static std::optional<std::vector<int64_t>> fitDims(ArrayRef<int64_t> dims,
+                                                   ArrayRef<int64_t> before,
+                                                   ArrayRef<int64_t> now) {
   std::vector<int64_t> result(dims.begin(), dims.end());
   if (before == now)
     return result;

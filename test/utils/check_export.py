@@ -1,9 +1,10 @@
 """Checks exported models against their source and against Lathe.
 
-check_export.py SCRATCH MODEL.onnx... [--pass TEXT] [--scale WEIGHT=FACTOR]
+check_export.py SCRATCH MODEL.onnx... [--pass TEXT] [--option TEXT]
+    [--scale WEIGHT=FACTOR]
 
-Takes each model through `lathe-opt` (with --pass as its option, and with the
-bytes of a weight multiplied) to `.mlir` and to `.onnx`, twice, and checks:
+Takes each model through `lathe-opt` (with --pass as its option, --option where
+the output is ONNX, and the bytes of a weight multiplied) to `.mlir` and to `.onnx`, twice, and checks:
 
 * equal bytes both times, and onnx.checker;
 * nodes and initialisers are those of the source, byte by byte, but for what is
@@ -114,10 +115,12 @@ def check(model, scratch, args):
         source, passes = model, args.passes
     again = scratch / "again" / model.name
     again.parent.mkdir(exist_ok=True)
-    run("lathe-opt", source, *passes, "-o", exported)
-    run("lathe-opt", source, *passes, "-o", again)
+    run("lathe-opt", source, *passes, *args.option, "-o", exported)
+    run("lathe-opt", source, *passes, *args.option, "-o", again)
     assert exported.read_bytes() == again.read_bytes(), "the bytes differ"
     onnx.checker.check_model(str(exported), full_check=True)
+    raw = onnx.load(exported, load_external_data=False)
+    outside = [t for t in raw.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
     text, changed = check_structure(model, exported, 1 if args.scale else 0)
 
     arrays = inputs_of(model)
@@ -136,7 +139,7 @@ def check(model, scratch, args):
     assert worst <= TOLERANCE, f"{model.name}: onnxruntime and Lathe differ by {worst:.1e}"
     asked = bool(args.passes or args.scale)
     assert (moved > 1e-3) if asked else (moved == 0), f"{model.name}: the source differs by {moved:.1e}"
-    print(model.stem, text, *(["changed", *changed] if changed else []))
+    print(model.stem, text, *(["changed", *changed] if changed else []), *(["external", len(outside)] if outside else []))
 
 
 def main():
@@ -144,6 +147,7 @@ def main():
     parser.add_argument("scratch", type=pathlib.Path)
     parser.add_argument("models", type=pathlib.Path, nargs="+")
     parser.add_argument("--pass", dest="passes", action="append", default=[])
+    parser.add_argument("--option", action="append", default=[])
     parser.add_argument("--scale")
     args = parser.parse_args()
     args.scratch.mkdir(parents=True, exist_ok=True)

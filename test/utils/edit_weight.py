@@ -24,7 +24,7 @@ weight = re.search(rf'lathe.weight @"?{name}"? {{data = #lathe.blob<"([^"]*)", (
 path, offset, size, old_type = weight.groups()
 rows, columns, element = re.search(r"<(\d+)x(\d+)xf\d+, #lathe.dense<f(\d+)", old_type).groups()
 values = np.fromfile(path, f"<f{int(element) // 8}", offset=int(offset))[: int(rows) * int(columns)]
-values = (values * 1.001).astype("<f4" if args.encoding == "f32" else values.dtype)
+values = (values.astype("<f4") * np.float32(1.001)).astype("<f4" if args.encoding == "f32" else values.dtype)
 new = args.module.with_suffix(".edited")
 new.write_bytes(values.tobytes())
 

@@ -36,7 +36,7 @@ using namespace mlir;
 namespace cl = llvm::cl;
 namespace fs = llvm::sys::fs;
 
-static cl::OptionCategory category("Options for .onnx input");
+static cl::OptionCategory category("Options for .onnx files");
 static cl::opt<lathe::ModelLevel>
     level("lathe-level", cl::desc("How far a .onnx input is taken"),
           cl::values(clEnumValN(lathe::ModelLevel::Imported, "imported",
@@ -50,6 +50,11 @@ static cl::list<std::string> externalDataRoots(
     "external-data-root",
     cl::desc("A further folder in which external data of the model may lie"),
     cl::value_desc("folder"), cl::cat(category));
+static cl::opt<uint64_t> embedLimit(
+    "onnx-embed-limit",
+    cl::desc("Bytes of weights up to which a written .onnx file holds them "
+             "itself; beyond, they go to FILE.data"),
+    cl::value_desc("bytes"), cl::init(lathe::kEmbedLimit), cl::cat(category));
 
 namespace {
 /// Sets up the payload store of the context that mlir-opt makes.
@@ -171,6 +176,7 @@ static LogicalResult writeOnnx(llvm::StringRef bytecode, llvm::StringRef input,
   lathe::ExportOptions options;
   options.externalDataRoots = externalDataRoots;
   options.searchFolder = llvm::sys::path::parent_path(input).str();
+  options.embedLimit = embedLimit;
   if (llvm::Error error = lathe::exportOnnx(*module, output, options))
     return reportError(llvm::toString(std::move(error)));
   return success();
@@ -187,8 +193,8 @@ static LogicalResult optimizeToOnnx(llvm::StringRef input,
     return reportError(output + ": --split-input-file makes several modules, "
                                 "an ONNX file holds one");
   SmallString<128> payloads;
-  if (std::error_code error = fs::createUniqueFile(
-          output + ".%%%%%%%%.weights.tmp", payloads))
+  if (std::error_code error =
+          fs::createUniqueFile(output + ".%%%%%%%%.weights.tmp", payloads))
     return reportError(output + ": " + error.message());
   llvm::scope_exit remove([&] { fs::remove(payloads); });
   gatherPayloads(config, payloads.str().str());
