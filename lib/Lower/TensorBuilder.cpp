@@ -309,6 +309,26 @@ AffineMap TensorBuilder::affineMap(ArrayRef<Poly> position, unsigned loops,
 // Access
 //===----------------------------------------------------------------------===//
 
+/// The part of `base` that loops read through `map`: linalg takes the extent of
+/// a loop from any operand that the loop runs through, so a dim read plainly
+/// must have the extent of its loop.
+Value TensorBuilder::sliceFor(const Tensor &base, AffineMap map,
+                              ArrayRef<Poly> loops) {
+  SmallVector<OpFoldResult> sizes;
+  SymbolicShape shape;
+  for (auto [extent, expr] : llvm::zip_equal(base.shape, map.getResults())) {
+    auto loop = dyn_cast<AffineDimExpr>(expr);
+    shape.push_back(loop ? loops[loop.getPosition()] : extent);
+    sizes.push_back(mixedDim(shape.back()));
+  }
+  if (llvm::equal(shape, base.shape))
+    return base.value;
+  SmallVector<OpFoldResult> offsets(base.rank(), b.getIndexAttr(0));
+  SmallVector<OpFoldResult> strides(base.rank(), b.getIndexAttr(1));
+  return tensor::ExtractSliceOp::create(b, typeOf(shape, base.element),
+                                        base.value, offsets, sizes, strides);
+}
+
 /// `loopOf[k]` is the loop that runs over dim k of `tensor`. Where an extent of
 /// 1 meets another loop extent the element is repeated.
 TensorBuilder::Access TensorBuilder::access(const Tensor &tensor,
@@ -335,7 +355,7 @@ TensorBuilder::Access TensorBuilder::access(const Tensor &tensor,
                           ? affineMap(movement.operands(), loops.size(), fixed)
                           : AffineMap();
       if (map)
-        return {Access::Operand, base.value, map, base.element};
+        return {Access::Operand, sliceFor(base, map, loops), map, base.element};
     }
   }
   if (!tensor.value && !tensor.form.usesReads() &&

@@ -152,6 +152,8 @@ private:
                 llvm::ArrayRef<int64_t> loopOf);
   mlir::AffineMap affineMap(llvm::ArrayRef<Poly> position, unsigned loops,
                             llvm::ArrayRef<int64_t> loopOf);
+  Value sliceFor(const Tensor &base, mlir::AffineMap map,
+                 llvm::ArrayRef<Poly> loops);
   Value broadcastCoord(Scalars &s, Poly extent, Poly loop, Value coord);
   Value materialise(const Tensor &tensor);
 
