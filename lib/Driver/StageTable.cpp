@@ -488,16 +488,15 @@ unsigned EntryBuilder::partOf(Operation *source, Attribute key) {
     part.weightParts = weight.getParts();
   } else if (auto constant = dyn_cast<ConstantOp>(source)) {
     std::optional<StringRef> name = constant.getName();
-    part.name =
-        name ? name->str() : "constant." + std::to_string(slot->second);
+    part.name = name ? name->str() : "constant." + std::to_string(slot->second);
     part.type = constant.getType();
     part.constant = constant.getValue();
   } else {
     auto elements = cast<DenseElementsAttr>(key);
     part.name = "constant." + std::to_string(slot->second);
     part.type = elements.getType();
-    auto payload = getPayloads(source).add(source->getContext(),
-                                           elements.getRawData());
+    auto payload =
+        getPayloads(source).add(source->getContext(), elements.getRawData());
     if (payload)
       part.constant = *payload;
     else

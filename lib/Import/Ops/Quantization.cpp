@@ -23,8 +23,7 @@ static std::string checkScales(const NodeInfo &node) {
   if (!x || !x->hasRank() || !scale || !scale->hasRank())
     return "";
   auto isNumber = [](const ValueType &type) {
-    return type.getRank() == 0 ||
-           (type.getRank() == 1 && (*type.dims)[0] == 1);
+    return type.getRank() == 0 || (type.getRank() == 1 && (*type.dims)[0] == 1);
   };
   int64_t rank = scale->getRank();
   bool isPerTensor = isNumber(*scale);

@@ -107,10 +107,10 @@ static Tensor rowSoftmax(Node &n, const Tensor &x, const Tensor &sink) {
               [](Scalars &s, Values v) { return s.exp(s.sub(v[0], v[1])); });
   Tensor sum = reduceRows(n, power, /*isMax=*/false);
   if (sink)
-    sum = n.t.mapTo(sum.shape, {sum, shift, extra}, f,
-                    [](Scalars &s, Values v) {
-                      return s.add(v[0], s.exp(s.sub(v[2], v[1])));
-                    });
+    sum =
+        n.t.mapTo(sum.shape, {sum, shift, extra}, f, [](Scalars &s, Values v) {
+          return s.add(v[0], s.exp(s.sub(v[2], v[1])));
+        });
   return n.t.map({power, n.t.expandAxes(sum, int64_t(3))}, f,
                  [](Scalars &s, Values v) {
                    Value zero = s.like(v[0], 0);
@@ -149,8 +149,8 @@ AttentionResults lathe::attend(Node &n, const AttentionOperands &operands) {
   results.probabilities = rowSoftmax(n, results.masked, operands.sink);
   Tensor flat =
       n.t.reshape(results.probabilities, {batch, kvHeads, groupRows, keys});
-  results.result = n.t.reshape(n.stage.matmul(flat, v),
-                               {batch, heads, rows, v.shape[3]});
+  results.result =
+      n.t.reshape(n.stage.matmul(flat, v), {batch, heads, rows, v.shape[3]});
   return results;
 }
 
@@ -186,10 +186,10 @@ Tensor lathe::rotate(Node &n, const Tensor &x, const Rotation &rotation) {
       else
         place = {rotation.cos.shape[0].isConstant(1) ? s.index(0) : at[0],
                  at[2], pair};
-      Value cos = s.cast(n.t.load(s, rotation.cos, place),
-                         rotation.cos.element, compute);
-      Value sin = s.cast(n.t.load(s, rotation.sin, place),
-                         rotation.sin.element, compute);
+      Value cos = s.cast(n.t.load(s, rotation.cos, place), rotation.cos.element,
+                         compute);
+      Value sin = s.cast(n.t.load(s, rotation.sin, place), rotation.sin.element,
+                         compute);
       SmallVector<Value> other(at);
       other[3] = partner;
       Value turned = s.mul(n.t.load(s, x, other), sin);

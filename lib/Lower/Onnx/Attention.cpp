@@ -67,8 +67,8 @@ static LogicalResult lowerAttention(Node &n) {
   Poly rows = q.shape[2], keys = k.shape[2];
   SymbolicShape shape = {q.shape[0], q.shape[1], rows, keys};
   // From opset 24 on keys that the mask does not reach are masked.
-  bool isShort = mask && n.opset() >= 24 && mask.rank() > 0 &&
-                 mask.shape.back() != keys;
+  bool isShort =
+      mask && n.opset() >= 24 && mask.rank() > 0 && mask.shape.back() != keys;
 
   AttentionOperands operands{q, k, v, scaleOf(n, q),
                              n.op.getFloat("softcap", 0.0)};
@@ -132,7 +132,8 @@ struct KeyPadding {
   double filter;
 
   LogicalResult check(Node &n, Poly batch) const;
-  Value apply(Node &n, Scalars &s, Value score, ValueRange at, Poly batch) const;
+  Value apply(Node &n, Scalars &s, Value score, ValueRange at,
+              Poly batch) const;
 };
 } // namespace
 
@@ -161,8 +162,8 @@ Value KeyPadding::apply(Node &n, Scalars &s, Value score, ValueRange at,
     // Ends; then, where the padding may stand in front, starts.
     keep = s.lt(at[3], number(at[0]));
     if (mask.shape[0] != batch)
-      keep = s.logicalAnd(
-          keep, s.ge(at[3], number(s.add(at[0], n.t.dim(batch)))));
+      keep =
+          s.logicalAnd(keep, s.ge(at[3], number(s.add(at[0], n.t.dim(batch)))));
   }
   return s.select(keep, score, s.add(score, s.like(score, filter)));
 }
@@ -341,8 +342,8 @@ static Tensor normalizeHeads(Node &n, const Tensor &x, const Tensor &weight,
                              double epsilon) {
   Type f = getComputeType(x.element);
   Tensor wide = n.t.convert(x, f);
-  Tensor squares = n.t.map(
-      wide, f, [](Scalars &s, Values v) { return s.mul(v[0], v[0]); });
+  Tensor squares =
+      n.t.map(wide, f, [](Scalars &s, Values v) { return s.mul(v[0], v[0]); });
   Tensor mean = n.stage.mean(squares, int64_t(3));
   return n.t.mapTo(x.shape, {wide, mean, n.t.convert(weight, f)}, x.element,
                    [&](Scalars &s, Values v) {
@@ -397,8 +398,7 @@ LogicalResult GroupQuery::readOperands() {
     k = splitHeads(n, n.in(1), kvHeads);
     v = splitHeads(n, n.in(2), kvHeads);
   } else {
-    Poly size = n.t.getTerms().fdiv(x.shape[2],
-                                    n.t.poly(heads + 2 * kvHeads));
+    Poly size = n.t.getTerms().fdiv(x.shape[2], n.t.poly(heads + 2 * kvHeads));
     q = splitHeads(n, x, heads, size, n.t.poly(0));
     k = splitHeads(n, x, kvHeads, size, size * heads);
     v = splitHeads(n, x, kvHeads, size, size * (heads + kvHeads));
@@ -596,10 +596,9 @@ static LogicalResult lowerContribRotary(Node &n) {
   Value extent = n.t.dim(rotation.cos.shape[0]);
   rotation.position = [=, &n](Scalars &s, Value batch, Value row) {
     // One number is the place of row 0.
-    Value place =
-        places.rank() == 1
-            ? s.add(s.toIndex(n.t.load(s, places, s.index(0))), row)
-            : s.toIndex(n.t.load(s, places, {batch, row}));
+    Value place = places.rank() == 1
+                      ? s.add(s.toIndex(n.t.load(s, places, s.index(0))), row)
+                      : s.toIndex(n.t.load(s, places, {batch, row}));
     return n.t.checkedIndex(s, place, extent);
   };
   return lowerRotation(n, rotation);
@@ -663,9 +662,8 @@ static LogicalResult lowerLinearAttention(Node &n) {
     auto put = [&](Value x, Value buffer, ValueRange position) {
       memref::StoreOp::create(s, x, buffer, position);
     };
-    Value factor = scale != 0
-                       ? s.constant(f, scale)
-                       : s.recip(s.sqrt(s.toFloat(keySize, f)));
+    Value factor = scale != 0 ? s.constant(f, scale)
+                              : s.recip(s.sqrt(s.toFloat(keySize, f)));
     SmallVector<Value> sizes = {memref::DimOp::create(s, q, 0),
                                 s.index(kvHeads), valueSize};
     s.forall(sizes, [&](ValueRange lane) {

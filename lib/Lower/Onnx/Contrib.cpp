@@ -21,8 +21,9 @@ static NodeFn biasedActivation(ActivationKind kind) {
   return [kind](Node &n) {
     Tensor sum = n.in(0);
     if (n.has(1))
-      sum = n.t.mapTo(n.shape(), {n.in(0), n.in(1)}, getComputeType(sum.element),
-                      [](Scalars &s, Values x) { return s.add(x[0], x[1]); });
+      sum =
+          n.t.mapTo(n.shape(), {n.in(0), n.in(1)}, getComputeType(sum.element),
+                    [](Scalars &s, Values x) { return s.add(x[0], x[1]); });
     n.set(n.t.convert(n.stage.activation(kind, sum), n.element()));
     return success();
   };
@@ -65,8 +66,7 @@ static LogicalResult lowerFusedMatMul(Node &n) {
   };
   auto [a, transA] = operand(0, "transA", "transBatchA");
   auto [b, transB] = operand(1, "transB", "transBatchB");
-  Tensor product =
-      n.t.reshape(n.stage.matmul(a, b, transA, transB), n.shape());
+  Tensor product = n.t.reshape(n.stage.matmul(a, b, transA, transB), n.shape());
   double alpha = n.op.getFloat("alpha", 1.0);
   n.set(n.t.map(product, n.element(), [&](Scalars &s, Values x) {
     return alpha == 1.0 ? x[0] : s.mul(x[0], s.like(x[0], alpha));

@@ -272,9 +272,8 @@ static LogicalResult lowerSkipNorm(Node &n, bool isRms) {
   });
   if (n.hasResult(3))
     n.set(n.t.convert(sum, n.element(3)), 3);
-  Statistics statistics =
-      statisticsOf(n, sum, int64_t(x.rank() - 1),
-                   n.op.getFloat("epsilon", 1e-12), isRms);
+  Statistics statistics = statisticsOf(n, sum, int64_t(x.rank() - 1),
+                                       n.op.getFloat("epsilon", 1e-12), isRms);
   if (n.hasResult(0))
     n.set(applyNorm(n, statistics, n.in(2),
                     isRms ? Tensor() : optionalOperand(n, 3), x.shape,

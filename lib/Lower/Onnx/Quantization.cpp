@@ -24,8 +24,8 @@ static Type i32Of(Node &n) { return n.t.getBuilder().getI32Type(); }
 static Tensor spread(Node &n, const Tensor &parameter, const Tensor &x,
                      int64_t axis, int64_t blockSize) {
   if (blockSize > 0) {
-    Tensor blocks = n.t.wrap(n.t.valueOf(parameter), parameter.element,
-                             parameter.shape);
+    Tensor blocks =
+        n.t.wrap(n.t.valueOf(parameter), parameter.element, parameter.shape);
     return n.t.generate(
         x.shape, parameter.element, [&](Scalars &s, ValueRange at) {
           SmallVector<Value> position(at);
@@ -110,9 +110,9 @@ static LogicalResult lowerDequantize(Node &n) {
   Type element = n.element(), f32 = f32Of(n);
   Type scaleElement = operands[1].element;
   n.set(n.t.mapTo(x.shape, operands, element, [&](Scalars &s, Values v) {
-    Value number = v.size() > 2 ? centred(s, v[0], x.element, v[2],
-                                          operands[2].element)
-                                : s.cast(v[0], x.element, f32);
+    Value number = v.size() > 2
+                       ? centred(s, v[0], x.element, v[2], operands[2].element)
+                       : s.cast(v[0], x.element, f32);
     Value product = s.mul(number, s.cast(v[1], scaleElement, f32));
     return s.cast(product, f32, element);
   }));
@@ -133,8 +133,7 @@ struct Dynamic {
 static Dynamic quantizeDynamically(Node &n, const Tensor &x) {
   Type f32 = f32Of(n);
   Type u8 = n.t.getBuilder().getIntegerType(8, /*isSigned=*/false);
-  SmallVector<int64_t> all =
-      llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
+  SmallVector<int64_t> all = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
   // Starting at 0 puts it into the range.
   auto extremum = [&](bool isMax) {
     return n.t.reduce(
@@ -150,15 +149,13 @@ static Dynamic quantizeDynamically(Node &n, const Tensor &x) {
     Value range = s.div(s.sub(v[1], v[0]), s.like(v[0], 255));
     return s.select(s.eq(v[0], v[1]), s.like(v[0], 1), range);
   });
-  result.zero =
-      n.t.map({low, result.scale}, u8, [&](Scalars &s, Values v) {
-        return saturate(s, s.div(s.neg(v[0]), v[1]), {}, u8, true);
+  result.zero = n.t.map({low, result.scale}, u8, [&](Scalars &s, Values v) {
+    return saturate(s, s.div(s.neg(v[0]), v[1]), {}, u8, true);
+  });
+  result.y = n.t.mapTo(
+      x.shape, {x, result.scale, result.zero}, u8, [&](Scalars &s, Values v) {
+        return saturate(s, s.div(v[0], v[1]), s.cast(v[2], u8, f32), u8, true);
       });
-  result.y = n.t.mapTo(x.shape, {x, result.scale, result.zero}, u8,
-                       [&](Scalars &s, Values v) {
-                         return saturate(s, s.div(v[0], v[1]),
-                                         s.cast(v[2], u8, f32), u8, true);
-                       });
   return result;
 }
 
@@ -242,8 +239,8 @@ static LogicalResult lowerQLinearConv(Node &n) {
       return x;
     if (x.shape[0].isConstant(1))
       return n.t.reshape(x, {});
-    return n.t.expandAxes(
-        x, llvm::to_vector(llvm::seq<int64_t>(1, trailing + 1)));
+    return n.t.expandAxes(x,
+                          llvm::to_vector(llvm::seq<int64_t>(1, trailing + 1)));
   };
   Tensor x = shifted(n, n.in(0), scalarOf(n, n.in(2)));
   Tensor weight = shifted(n, n.in(3), alongFilters(n.in(5), rank - 1));
@@ -254,8 +251,8 @@ static LogicalResult lowerQLinearConv(Node &n) {
   FailureOr<Window> window = getWindow(n, x, kernel, shape);
   if (failed(window))
     return failure();
-  Tensor sums = convolve(n, x, weight, *window, n.op.getInt("group", 1), shape,
-                         i32Of(n));
+  Tensor sums =
+      convolve(n, x, weight, *window, n.op.getInt("group", 1), shape, i32Of(n));
   if (n.has(8))
     sums = n.t.mapTo(shape, {sums, alongFilters(n.in(8), rank - 2)}, i32Of(n),
                      [](Scalars &s, Values v) { return s.add(v[0], v[1]); });
@@ -273,9 +270,8 @@ static LogicalResult lowerQLinearConv(Node &n) {
 static Tensor scaleSums(Node &n, const Tensor &sums, const Tensor &left,
                         const Tensor &right, const Tensor &bias) {
   Type f32 = f32Of(n);
-  SmallVector<Tensor> operands = {n.t.convert(sums, f32),
-                                  n.t.convert(left, f32),
-                                  n.t.convert(right, f32)};
+  SmallVector<Tensor> operands = {
+      n.t.convert(sums, f32), n.t.convert(left, f32), n.t.convert(right, f32)};
   if (bias)
     operands.push_back(n.t.convert(bias, f32));
   return n.t.mapTo(sums.shape, operands, n.element(), [](Scalars &s, Values v) {
@@ -311,8 +307,8 @@ static Value unpack(Node &n, Scalars &s, const Tensor &bytes, ValueRange row,
   position.push_back(s.div(place, perByte, /*isUnsigned=*/true));
   Value byte = s.resize(n.t.load(s, bytes, position), s.getI32Type(),
                         /*isUnsigned=*/true);
-  Value shift = s.mul(s.rem(place, perByte, /*isUnsigned=*/true),
-                      s.index(bits));
+  Value shift =
+      s.mul(s.rem(place, perByte, /*isUnsigned=*/true), s.index(bits));
   Value low = s.shiftRight(byte, s.fromIndex(shift, s.getI32Type()));
   return s.bitAnd(low, s.integer(s.getI32Type(), (1 << bits) - 1));
 }
@@ -343,10 +339,10 @@ static LogicalResult lowerMatMulNBits(Node &n) {
         Value home = s.div(at[1], size, /*isUnsigned=*/true);
         Value place = s.rem(at[1], size, /*isUnsigned=*/true);
         Value number = unpack(n, s, packed, {at[0], home}, place, bits);
-        Value group = groups ? n.t.checkedIndex(
-                                   s, s.toIndex(n.t.load(s, groups, at[1])),
-                                   s.index(blocks))
-                             : home;
+        Value group =
+            groups ? n.t.checkedIndex(s, s.toIndex(n.t.load(s, groups, at[1])),
+                                      s.index(blocks))
+                   : home;
         Value zero = s.constant(f32, double(1 << (bits - 1)));
         if (isPacked)
           zero = s.toFloat(unpack(n, s, zeros, at[0], group, bits), f32);
