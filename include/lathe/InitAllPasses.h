@@ -16,6 +16,7 @@
 
 #include "lathe/Codegen/CPU/Passes.h"
 #include "lathe/Codegen/CPU/Pipeline.h"
+#include "lathe/Compress/Passes.h"
 #include "lathe/Dialect/Passes.h"
 #include "lathe/Lower/Passes.h"
 #include "lathe/Raise/Passes.h"
@@ -31,6 +32,7 @@ inline void registerPasses() {
   registerCpuPipelines();
   registerLatheRaisePasses();
   registerRaisePipelines();
+  registerLatheCompressPasses();
   registerLatheLowerPasses();
 }
 

@@ -7,6 +7,7 @@
 
 #include "Forms.h"
 #include "lathe/Dialect/Lathe.h"
+#include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/IndexExpr/Text.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -91,6 +92,17 @@ LogicalResult LatheDialect::verifyOperationAttribute(Operation *op,
   } else if (name == kOpsetAttr) {
     if (!isa<IntegerAttr>(attr.getValue()))
       return op->emitOpError() << "'" << name << "' must be an integer";
+  } else if (name == kSourceHashAttr) {
+    if (!isa<StringAttr>(attr.getValue()))
+      return op->emitOpError() << "'" << name << "' must be a string";
+  } else if (name == kPassesAttr) {
+    auto list = dyn_cast<ArrayAttr>(attr.getValue());
+    if (!list || !llvm::all_of(list, llvm::IsaPred<StringAttr>))
+      return op->emitOpError() << "'" << name << "' must be a list of strings";
+  } else if (name == kRemovedAttr) {
+    auto list = dyn_cast<ArrayAttr>(attr.getValue());
+    if (!list || !llvm::all_of(list, llvm::IsaPred<SiteAttr>))
+      return op->emitOpError() << "'" << name << "' must be a list of sites";
   }
   return success();
 }

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/Driver/Driver.h"
 #include "lathe/Driver/ErrorCollector.h"
 #include "lathe/Runtime/Abi.h"
@@ -114,6 +115,7 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
   result.level = target->name().str();
   if (auto source = model->getAttrOfType<StringAttr>(LatheDialect::kSourceAttr))
     manifest.source = source.getValue().str();
+  manifest.removed = removedSites(model);
 
   llvm::StringSet<> names;
   // A part read in two layouts is packed twice; equal requests share.

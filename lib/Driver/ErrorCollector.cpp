@@ -23,7 +23,8 @@ static std::string whereText(Location location) {
         return whereText(part);
   if (auto name = dyn_cast<NameLoc>(location))
     out << "node '" << name.getName().getValue() << "': ";
-  else if (auto file = dyn_cast<FileLineColLoc>(location))
+  else if (auto file = dyn_cast<FileLineColLoc>(location);
+           file && file.getLine() > 0)
     out << file.getFilename().getValue() << ":" << file.getLine() << ":"
         << file.getColumn() << ": ";
   return text;

@@ -401,6 +401,7 @@ Status Reader::read(const Json &json, Manifest &manifest) {
   manifest.abi = integer(json, "abi", 0, INT32_MAX);
   manifest.target = text(json, "target");
   manifest.source = text(json, "source", true);
+  manifest.removed = texts(json, "removed", true);
   forEach(json, "libraries", true, [&](const Json &element, size_t) {
     manifest.libraries.push_back(
         {text(element, "file"), text(element, "level")});
@@ -674,6 +675,8 @@ std::string lathe::rt::manifestToJson(const Manifest &manifest) {
   json["abi"] = manifest.abi;
   json["target"] = manifest.target;
   json["source"] = manifest.source;
+  if (!manifest.removed.empty())
+    json["removed"] = manifest.removed;
   Json libraries = Json::array(), parts = Json::array();
   for (const Library &library : manifest.libraries)
     libraries.push_back({{"file", library.file}, {"level", library.level}});

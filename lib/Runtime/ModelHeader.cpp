@@ -119,6 +119,7 @@ public:
   std::string run();
 
 private:
+  std::string removedComment() const;
   void writeHelpers();
   void writeEntry(const Entry &entry);
   void writeConstants(const Entry &entry, const std::string &id);
@@ -313,12 +314,22 @@ void HeaderWriter::writeEntry(const Entry &entry) {
     writeFunction(entry);
 }
 
+/// Says which sub-layers of the source model are gone.
+std::string HeaderWriter::removedComment() const {
+  if (manifest.removed.empty())
+    return "";
+  std::string sites;
+  for (const std::string &site : manifest.removed)
+    sites += "\n *   " + comment(site);
+  return "\n * Sub-layers that were removed:" + sites + "\n";
+}
+
 std::string HeaderWriter::run() {
   std::string guard =
       "LATHE_MODEL_" + upper(identifier(manifest.source)) + "_H";
   text = "/* Interface of the compiled model " + comment(manifest.source) +
-         ".\n * Made by Lathe " + comment(manifest.lathe) +
-         "; do not edit. */\n\n#ifndef " + guard + "\n#define " + guard +
+         ".\n * Made by Lathe " + comment(manifest.lathe) + "; do not edit." +
+         removedComment() + " */\n\n#ifndef " + guard + "\n#define " + guard +
          "\n\n#include <lathe/Runtime/lathe.h>\n\n";
   writeHelpers();
   text += R"(#ifndef LATHE_MODEL_TENSORS

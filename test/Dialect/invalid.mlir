@@ -15,6 +15,24 @@ module attributes {lathe.level = 3 : i64} {}
 
 // -----
 
+// The record of a module
+// expected-error @below {{'lathe.source_hash' must be a string}}
+module attributes {lathe.source_hash = 3 : i64} {}
+
+// -----
+
+// The record of a module
+// expected-error @below {{'lathe.passes' must be a list of strings}}
+module attributes {lathe.passes = "lathe-finercut"} {}
+
+// -----
+
+// The record of a module
+// expected-error @below {{'lathe.removed' must be a list of sites}}
+module attributes {lathe.removed = ["blocks.0.attn"]} {}
+
+// -----
+
 // Dialect (C2)
 // expected-error @below {{'lathe.opset' must be an integer}}
 module attributes {lathe.opset = "17"} {}

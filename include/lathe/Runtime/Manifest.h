@@ -149,6 +149,9 @@ struct Manifest {
   uint32_t abi = 0;   ///< LATHE_ABI_VERSION of the stages
   std::string target; ///< "cpu", …
   std::string source; ///< name of the model file it was compiled from
+  /// Sites of the sub-layers that compression removed, in the order in which
+  /// they went. KV slots are dense all the same.
+  std::vector<std::string> removed;
   std::vector<Library> libraries; ///< empty for a program in memory
   WeightsInfo weights;
   std::vector<Part> parts;
