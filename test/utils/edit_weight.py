@@ -1,14 +1,16 @@
 """Prints a printed module in which a weight has other values.
 
-edit_weight.py MODULE WEIGHT [--encoding f32|concat]
+edit_weight.py MODULE WEIGHT [--encoding f32|concat] [--last-use]
 
 The values are multiplied by 1.001 and written beside the module: in the
 encoding that the weight has, as f32, or as two halves side by side (`concat`).
+With --last-use only the last operation that reads the weight reads the new one.
 """
 
 import argparse
 import pathlib
 import re
+import sys
 
 import numpy as np
 
@@ -16,6 +18,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("module", type=pathlib.Path)
 parser.add_argument("weight")
 parser.add_argument("--encoding", choices=["f32", "concat"])
+parser.add_argument("--last-use", action="store_true")
 args = parser.parse_args()
 
 text = args.module.read_text()
@@ -43,6 +46,12 @@ if args.encoding == "concat":
     size = values.nbytes // 2
     parts = f'"0.data" = {blob(0, size, 1)}, "1.data" = {blob(size, size, 2)}'
 line = f'lathe.weight @"{args.weight}" {{{parts}}} : {new_type}'
+if args.last_use:
+    line = line.replace(f'@"{args.weight}"', "@edited")
+    text = text.replace(weight.group(0), f"{weight.group(0)}\n{line}")
+    first, last = re.split(rf'lathe.use_weight @"?{name}"?(?= :)(?!.*lathe.use_weight @"?{name}"? :)', text, flags=re.S)
+    print(f"{first}lathe.use_weight @edited{last}", end="")
+    sys.exit()
 text = text.replace(weight.group(0), line)
 # Its uses have its type, and so have the linears that read it.
 text = re.sub(rf'(lathe.use_weight @"?{name}"? : ).*', rf"\g<1>{new_type}", text)
