@@ -17,6 +17,7 @@
 #include "lathe/Report/Report.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/Support/FormatVariadic.h"
+#include <charconv>
 
 namespace lathe {
 #define GEN_PASS_DEF_FFNSKIP
@@ -124,6 +125,12 @@ void FfnSkip::report(ModuleOp model, ArrayRef<SublayerOp> ffns, int64_t first,
   }
 }
 
+/// The shortest text that reads back as `value`.
+static std::string exactText(double value) {
+  char text[32];
+  return std::string(text, std::to_chars(text, std::end(text), value).ptr);
+}
+
 LogicalResult FfnSkip::gate() {
   ModuleOp model = getOperation();
   if (failed(checkOptions(model)))
@@ -145,8 +152,8 @@ LogicalResult FfnSkip::gate() {
     return failure();
   std::string text =
       rule == "cosine"
-          ? llvm::formatv("tau={0} k={1}", double(tau), int64_t(k)).str()
-          : llvm::formatv("rule=random ratio={0} seed={1}", double(ratio),
+          ? llvm::formatv("tau={0} k={1}", exactText(tau), int64_t(k)).str()
+          : llvm::formatv("rule=random ratio={0} seed={1}", exactText(ratio),
                           int64_t(seed))
                 .str();
   recordPass(model, llvm::formatv("lathe-ffn-skip{{{0} front={1} tail={2} "
