@@ -72,6 +72,10 @@ struct LoadedProgram {
 /// compiled folder.
 llvm::Expected<LoadedProgram> loadProgram(std::vector<std::string> entries);
 
+/// Compiles the entries of a module at hand.
+llvm::Expected<LoadedProgram> compileProgram(Model model,
+                                             std::vector<std::string> entries);
+
 /// Turns a failure of the runtime into an error.
 llvm::Error toError(rt::Status status);
 template <typename T>
@@ -95,6 +99,7 @@ llvm::Error runEval();
 llvm::Error runGenerate();
 llvm::Error runBench();
 llvm::Error runCompile();
+llvm::Error runReport();
 llvm::Error runDoctor();
 
 } // namespace lathe::cli

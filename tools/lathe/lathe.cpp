@@ -52,6 +52,10 @@ static const Entry commands[] = {
      "Writes model.so, model.weights, model.h and model.json.\n"
      "  Example: lathe compile model.onnx -o model/",
      runCompile},
+    {"report",
+     "What was done to a model, site by site, beside its source.\n"
+     "  Example: lathe report cut.mlir --dim batch=1,seq=128 -o report.html",
+     runReport},
     {"doctor",
      "What is installed, CPU levels, measured peaks, and what is missing.\n"
      "  Example: lathe doctor",
