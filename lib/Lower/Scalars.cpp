@@ -398,7 +398,7 @@ static SmallFormat getFormat(FloatType type) {
   if (isa<Float8E5M2FNUZType>(type))
     return {2, 16, 0x7F, 0x80, 0x80, true};
   // f4E2M1FN: neither infinity nor NaN; a NaN becomes -0.
-  return {1, 1, 0x7, 0x7, 0x8, false};
+  return {1, 1, 0x7, 0x8, 0x8, false};
 }
 
 Value Scalars::loadSmallFloat(Value bits, FloatType type) {

@@ -160,13 +160,25 @@ Tensor
 StageLowering::updateKernel(StringRef family, ValueRange inputs,
                             const Tensor &start,
                             function_ref<void(Scalars &, ValueRange)> fn) {
-  Value result = callOwnKernel(family, inputs, t.valueOf(start),
-                               /*updates=*/true,
-                               [&](Scalars &s, Value, ValueRange arguments) {
-                                 fn(s, arguments);
-                               })
-                     .front();
-  return t.wrap(result, start.element, start.shape);
+  // The kernel makes the copy: one of the tensor would have a size that is
+  // read off a buffer.
+  SmallVector<Value> operands(inputs);
+  operands.push_back(t.valueOf(start));
+  return loopKernel(family, operands, start.shape, start.element,
+                    [&](Scalars &s, ValueRange arguments) {
+                      Value from = arguments[arguments.size() - 2];
+                      Value to = arguments.back();
+                      SmallVector<Value> sizes;
+                      for (unsigned k = 0; k < start.rank(); ++k)
+                        sizes.push_back(memref::DimOp::create(s, to, k));
+                      s.forall(sizes, [&](ValueRange at) {
+                        Value x = memref::LoadOp::create(s, from, at);
+                        memref::StoreOp::create(s, x, to, at);
+                      });
+                      SmallVector<Value> rest(arguments.drop_back(2));
+                      rest.push_back(to);
+                      fn(s, rest);
+                    });
 }
 
 //===----------------------------------------------------------------------===//
@@ -195,6 +207,14 @@ LogicalResult StageLowering::lower(Operation *op) {
   return lowerTyped(op);
 }
 
+/// Depends on a dim that the analysis made up for want of knowledge.
+static bool isUnknown(Poly extent) {
+  if (!extent)
+    return true;
+  return llvm::any_of(collectSymbols(extent),
+                      [](StringRef name) { return name.starts_with("?"); });
+}
+
 LogicalResult StageLowering::lowerNode(OnnxOp op) {
   NodeLowering node(*this, op);
   bool needed = false;
@@ -202,7 +222,7 @@ LogicalResult StageLowering::lowerNode(OnnxOp op) {
     if (result.use_empty())
       continue;
     const ValueInfo *info = shapes.lookup(result);
-    if (!info || !info->shape)
+    if (!info || !info->shape || llvm::any_of(*info->shape, isUnknown))
       return node.refuse("the shape of its result depends on data");
     needed |= info->isLeaf();
   }

@@ -220,7 +220,7 @@ Value TensorBuilder::materialise(const Tensor &tensor) {
         return convert(reshape(base, tensor.shape), tensor.element).value;
       SmallVector<int64_t> identity =
           llvm::to_vector(llvm::seq<int64_t>(0, tensor.rank()));
-      if (affineMap(movement.operands(), tensor.rank(), identity))
+      if (affineMap(movement.operands(), base.shape, tensor.shape, identity))
         return mapTo(tensor.shape, tensor, tensor.element,
                      [](Scalars &, ArrayRef<Value> x) { return x[0]; })
             .value;
@@ -281,10 +281,11 @@ Value TensorBuilder::emitForm(Scalars &s, IndexExpr form, Type element,
   return s.constant(compute, 0);
 }
 
-AffineMap TensorBuilder::affineMap(ArrayRef<Poly> position, unsigned loops,
+AffineMap TensorBuilder::affineMap(ArrayRef<Poly> position, ArrayRef<Poly> base,
+                                   ArrayRef<Poly> loops,
                                    ArrayRef<int64_t> loopOf) {
   SmallVector<AffineExpr> results;
-  for (Poly p : position) {
+  for (auto [p, extent] : llvm::zip_equal(position, base)) {
     AffineExpr expr = b.getAffineConstantExpr(0);
     for (const Term &term : p.terms()) {
       if (!term.coef.isInteger() || term.atoms.size() > 1)
@@ -300,9 +301,12 @@ AffineMap TensorBuilder::affineMap(ArrayRef<Poly> position, unsigned loops,
       }
       expr = expr + factor * term.coef.asInteger();
     }
+    auto loop = dyn_cast<AffineDimExpr>(expr);
+    if (loop && loops[loop.getPosition()] != extent)
+      return {};
     results.push_back(expr);
   }
-  return AffineMap::get(loops, 0, results, b.getContext());
+  return AffineMap::get(loops.size(), 0, results, b.getContext());
 }
 
 //===----------------------------------------------------------------------===//
@@ -351,9 +355,9 @@ TensorBuilder::Access TensorBuilder::access(const Tensor &tensor,
     Atom movement = getMovement(tensor.form);
     if (movement) {
       Tensor base = readTensor(movement.index());
-      AffineMap map = base.value
-                          ? affineMap(movement.operands(), loops.size(), fixed)
-                          : AffineMap();
+      AffineMap map =
+          base.value ? affineMap(movement.operands(), base.shape, loops, fixed)
+                     : AffineMap();
       if (map)
         return {Access::Operand, sliceFor(base, map, loops), map, base.element};
     }
@@ -635,9 +639,10 @@ Tensor TensorBuilder::einsum(ArrayRef<Tensor> inputs,
 
   SymbolicShape shape(ArrayRef<Poly>(extents).take_front(result.size()));
   Tensor init = splat(shape, accumulator, 0);
-  maps.push_back(
-      AffineMap::getMultiDimIdentityMap(extents.size(), b.getContext())
-          .getMajorSubMap(result.size()));
+  SmallVector<AffineExpr> kept;
+  for (unsigned k = 0; k < result.size(); ++k)
+    kept.push_back(b.getAffineDimExpr(k));
+  maps.push_back(AffineMap::get(extents.size(), 0, kept, b.getContext()));
   SmallVector<utils::IteratorType> iterators(extents.size(),
                                              utils::IteratorType::reduction);
   std::fill_n(iterators.begin(), result.size(), utils::IteratorType::parallel);
@@ -695,6 +700,10 @@ Tensor TensorBuilder::reshape(const Tensor &input, ArrayRef<Poly> shape) {
       value = tensor::CollapseShapeOp::create(
           b, typeOf({product(input.shape)}, input.element), value,
           all(input.rank()));
+    // The product of named dims may be a number.
+    auto flat = typeOf({product(shape)}, input.element);
+    if (shape.size() > 1 && flat.hasStaticShape() && value.getType() != flat)
+      value = tensor::CastOp::create(b, flat, value);
     if (shape.size() > 1)
       value = tensor::ExpandShapeOp::create(b, type, value, all(shape.size()),
                                             sizes);

@@ -150,7 +150,12 @@ private:
   };
   Access access(const Tensor &tensor, llvm::ArrayRef<Poly> loops,
                 llvm::ArrayRef<int64_t> loopOf);
-  mlir::AffineMap affineMap(llvm::ArrayRef<Poly> position, unsigned loops,
+  /// The map by which loops with extents `loops` read `base` at `position`;
+  /// null if it is not affine, or if a loop alone would not run through its
+  /// dim.
+  mlir::AffineMap affineMap(llvm::ArrayRef<Poly> position,
+                            llvm::ArrayRef<Poly> base,
+                            llvm::ArrayRef<Poly> loops,
                             llvm::ArrayRef<int64_t> loopOf);
   Value sliceFor(const Tensor &base, mlir::AffineMap map,
                  llvm::ArrayRef<Poly> loops);

@@ -164,7 +164,7 @@ Tensor lathe::rotate(Node &n, const Tensor &x, const Rotation &rotation) {
   // The tables know the rotated columns where the attribute does not.
   Poly pairs = rotation.columns ? n.t.poly(rotation.columns / 2)
                                 : rotation.cos.shape.back();
-  bool isPartial = rotation.columns && size && rotation.columns != *size;
+  bool isPartial = rotation.columns && size != rotation.columns;
   Value half = n.t.dim(pairs);
   return n.t.generate(x.shape, x.element, [&](Scalars &s, ValueRange at) {
     auto rotated = [&]() -> Value {

@@ -641,6 +641,9 @@ static LogicalResult lowerLinearAttention(Node &n) {
   Value start = n.has(3) ? operand(3).value : n.t.splat(stateShape, f, 0).value;
   inputs.push_back(start);
   inputs.append({n.t.dim(keySize), n.t.dim(valueSize)});
+  for (const Tensor &extra : {decay, beta})
+    if (extra && !extra.shape[2].getConstantInt())
+      return n.refuse("the columns of decay and beta must be constant");
   bool perColumn = decay && decay.shape[2] != n.t.poly(kvHeads);
   bool sharedBeta = beta && beta.shape[2].isConstant(1) && kvHeads != 1;
   double scale = n.op.getFloat("scale", 0.0);

@@ -163,8 +163,74 @@ static LogicalResult lowerEinsum(Node &n) {
   return success();
 }
 
+/// The product of the pivots of a copy that is eliminated row by row; the
+/// largest pivot of a column is taken.
+static LogicalResult lowerDet(Node &n) {
+  Tensor x = n.in(0);
+  Type f = getComputeType(x.element);
+  Poly rows = x.shape.back();
+  SymbolicShape flat = {n.t.product(ArrayRef<Poly>(x.shape).drop_back(2)), rows,
+                        rows};
+  Tensor source = n.t.reshape(n.t.convert(x, f), flat);
+  SmallVector<Value> outputs = {n.t.empty({flat[0]}, f), n.t.empty(flat, f)};
+  auto body = [&](Scalars &s, Value, ValueRange buffers) {
+    Value in = buffers[0], result = buffers[1], work = buffers[2];
+    Value count = memref::DimOp::create(s, in, 0);
+    Value size = memref::DimOp::create(s, in, 1);
+    Value zero = s.index(0), one = s.index(1);
+    s.forall(count, [&](ValueRange matrix) {
+      auto at = [&](Value i, Value j) -> Value {
+        return memref::LoadOp::create(s, work, ValueRange{matrix[0], i, j});
+      };
+      auto put = [&](Value v, Value i, Value j) {
+        memref::StoreOp::create(s, v, work, ValueRange{matrix[0], i, j});
+      };
+      s.nest({size, size}, [&](ValueRange ij) {
+        Value v =
+            memref::LoadOp::create(s, in, ValueRange{matrix[0], ij[0], ij[1]});
+        put(v, ij[0], ij[1]);
+      });
+      auto step = [&](Value k, ValueRange state) -> SmallVector<Value> {
+        Value best = s.loop(s.add(k, one), size, k,
+                            [&](Value i, ValueRange top) -> SmallVector<Value> {
+                              Value larger =
+                                  s.gt(s.abs(at(i, k)), s.abs(at(top[0], k)));
+                              return {s.select(larger, i, top[0])};
+                            })[0];
+        s.loop(zero, size, {}, [&](Value j, ValueRange) {
+          Value a = at(k, j), b = at(best, j);
+          put(b, k, j);
+          put(a, best, j);
+          return SmallVector<Value>();
+        });
+        Value pivot = at(k, k);
+        Value isZero = s.eq(pivot, s.constant(f, 0));
+        Value divisor = s.select(isZero, s.constant(f, 1), pivot);
+        s.loop(s.add(k, one), size, {}, [&](Value i, ValueRange) {
+          Value factor = s.div(at(i, k), divisor);
+          s.loop(k, size, {}, [&](Value j, ValueRange) {
+            put(s.sub(at(i, j), s.mul(factor, at(k, j))), i, j);
+            return SmallVector<Value>();
+          });
+          return SmallVector<Value>();
+        });
+        Value sign = s.select(s.eq(best, k), pivot, s.neg(pivot));
+        return {s.mul(state[0], sign)};
+      };
+      Value product = s.loop(zero, size, s.constant(f, 1), step)[0];
+      memref::StoreOp::create(s, product, result, matrix[0]);
+    });
+  };
+  SmallVector<Value> results = n.stage.callOwnKernel(
+      "det", source.value, outputs, /*updates=*/false, body);
+  Tensor products = n.t.wrap(results[0], f, {flat[0]});
+  n.set(n.t.convert(n.t.reshape(products, n.shape()), n.element()));
+  return success();
+}
+
 void lathe::addContractions(LoweringTable &table) {
   const LoweringRow rows[] = {
+      {"Det", 11, lowerDet},
       {"Einsum", 12, lowerEinsum},
       {"Gemm", 7, lowerGemm},
       {"MatMul", 1, lowerMatMul},

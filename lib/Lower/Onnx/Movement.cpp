@@ -366,8 +366,36 @@ static LogicalResult lowerDepthToSpace(Node &n) {
   return success();
 }
 
+/// Cut or filled with zeros on both sides alike; the odd one behind.
+static LogicalResult lowerCenterCropPad(Node &n) {
+  Tensor x = n.value(0);
+  SymbolicShape shape = n.shape();
+  Type compute = getComputeType(n.element());
+  n.set(n.t.generate(shape, n.element(), [&](Scalars &s, ValueRange coords) {
+    SmallVector<Value> position(coords);
+    Value inside = s.boolean(true), two = s.index(2);
+    for (unsigned k = 0; k < x.rank(); ++k) {
+      if (shape[k] == x.shape[k])
+        continue;
+      Value extent = n.t.dim(x.shape[k]), wanted = n.t.dim(shape[k]);
+      // One of the two is not negative, and halves are rounded down.
+      Value zero = s.index(0);
+      Value cut = s.div(s.max(s.sub(extent, wanted), zero), two, true);
+      Value pad = s.div(s.max(s.sub(wanted, extent), zero), two, true);
+      position[k] = s.sub(s.add(coords[k], cut), pad);
+      inside =
+          s.logicalAnd(inside, s.lt(position[k], extent, /*isUnsigned=*/true));
+    }
+    return s.choose(
+        inside, compute, [&] { return n.t.load(s, x, position); },
+        [&] { return s.constant(compute, 0); });
+  }));
+  return success();
+}
+
 void lathe::addMovement(LoweringTable &table) {
   const LoweringRow rows[] = {
+      {"CenterCropPad", 18, lowerCenterCropPad},
       {"Concat", 1, lowerConcat},
       {"Constant", 1, byForm},
       {"ConstantOfShape", 9, lowerConstantOfShape},

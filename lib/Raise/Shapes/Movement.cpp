@@ -505,7 +505,7 @@ static void transferPad(Node &n) {
   }
   if (padded.empty())
     return n.setCopy(x);
-  Number fill = 0;
+  Number fill = Number::fromDouble(n.op.getFloat("value", 0.0));
   if (n.has(2)) {
     std::optional<Number> value = n.engine.uniformConstant(n.in(2));
     if (!value)
