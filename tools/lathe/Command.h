@@ -95,6 +95,8 @@ llvm::Error runEval();
 llvm::Error runGenerate();
 llvm::Error runBench();
 llvm::Error runCompile();
+llvm::Error runCalibrate();
+llvm::Error runProfile();
 llvm::Error runDoctor();
 
 } // namespace lathe::cli

@@ -45,4 +45,51 @@ def CutSublayers : Lathe_CompressPass<"lathe-cut-sublayers"> {
   ];
 }
 
+def FinerCut : Lathe_CompressPass<"lathe-finercut"> {
+  let summary = "Cuts the sub-layers that the output needs least (FinerCut)";
+  let description = [{
+    Removes attention and FFN sub-layers in the order that `lathe calibrate
+    --for lathe-finercut` found: at each step the one whose removal, given all
+    before it, changes the output on the calibration data least. Any prefix of
+    the order is cut without a new search. `latency` is the time of the stages
+    as it was measured while calibrating, `bytes` the size of all weights. What
+    this pass has cut from the model before counts as part of the prefix.
+
+    The distance is taken row by row between the outputs of the original and of
+    the cut model (logits of tokens or classes, or a hidden state) and averaged;
+    rows that `attention_mask` marks as padding are left out.
+
+    Before:
+    ```mlir
+    %1 = lathe.sublayer attn <"blocks.5.attn"> residual(%0) source(%0) { ... }
+    %2 = lathe.sublayer ffn <"blocks.5.ffn"> residual(%1) source(%1) { ... }
+    ```
+    After `lathe-finercut{profile=m.profile cut=1}`:
+    ```mlir
+    %2 = lathe.sublayer ffn <"blocks.5.ffn"> residual(%0) source(%0) { ... }
+    ```
+
+    Source: FinerCut, arXiv 2405.18218.
+  }];
+  let options = [
+    Option<"profile", "profile", "std::string", /*default=*/"",
+           "Profile with the ranking">,
+    Option<"cut", "cut", "unsigned", /*default=*/"0",
+           "Sub-layers to cut">,
+    Option<"ratio", "ratio", "double", /*default=*/"0",
+           "Share of all sub-layers to cut">,
+    Option<"budget", "budget", "std::string", /*default=*/"",
+           "`latency:SHARE` or `bytes:SHARE`: what may be left of the whole">,
+    Option<"distance", "distance", "std::string", /*default=*/"\"js\"",
+           "`js`, `js-reversed`, `kl`, `angular` or `norm`">,
+    Option<"front", "front", "double", /*default=*/"0",
+           "Share of the earliest sub-layers that are not tried until that many "
+           "and one more have been cut">,
+    Option<"includeFirst", "include-first", "bool", /*default=*/"false",
+           "Try the first sub-layer too">,
+    Option<"search", "search", "std::string", /*default=*/"\"greedy\"",
+           "`greedy`, or `one-shot`: by the distances of the single removals">
+  ];
+}
+
 #endif // LATHE_COMPRESS_PASSES_TD
