@@ -9,4 +9,5 @@
 
 void lathe::registerCompressCalibration() {
   registerCalibration("lathe-finercut", makeFinerCutRequest);
+  registerCalibration("lathe-shortgpt", makeShortGptRequest);
 }

@@ -16,6 +16,8 @@ namespace lathe {
 /// @{
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
 makeFinerCutRequest(mlir::Pass &pass);
+llvm::Expected<std::unique_ptr<CalibrationRequest>>
+makeShortGptRequest(mlir::Pass &pass);
 /// @}
 
 /// Registers the requests of all compression passes.
