@@ -110,7 +110,7 @@ LogicalResult EmbeddingOp::verify() {
   if (!ids.hasRank() || !result.hasRank())
     return emitOpError("ids and result must have a rank");
   SmallVector<int64_t> expected(ids.getShape());
-  expected.push_back(table.getDim(1));
+  expected.push_back(getColumns());
   if (!compatibleShapes(result.getShape(), expected))
     return emitOpError("the result must have the shape of ids and the table's "
                        "columns, not ")

@@ -27,6 +27,8 @@ static constexpr StringLiteral kPartAttr = "lathe.part";
 static constexpr StringLiteral kCapacity = "kv_capacity";
 /// Attribute of an entry with a cache: the dim that is its length.
 static constexpr StringLiteral kPastDim = "lathe.past_dim";
+/// Attribute of an entry: the dim that counts its rows of logits.
+static constexpr StringLiteral kLogitsDim = "lathe.logits_dim";
 /// Placeholder until the text that names a stage's function is known.
 static constexpr StringLiteral kStageName = "stage";
 
@@ -330,6 +332,16 @@ llvm::Error EntryBuilder::declareInterface() {
                        ? rt::Expr(1)
                        : rt::Expr::dim(decl.roles.sequence);
   }
+  if (auto logits = function->getAttrOfType<StringAttr>(kLogitsDim)) {
+    decl.roles.logits = logits.getValue().str();
+    decl.dims.push_back(decl.roles.logits);
+    rt::Check check;
+    check.op = rt::Check::Op::AtMost;
+    check.left = rt::Expr::dim(decl.roles.logits);
+    check.right = decl.appends;
+    check.message = "more rows of logits than new rows";
+    decl.checks.push_back(std::move(check));
+  }
   if (past)
     decl.roles.past = past.getValue().str();
   else
@@ -488,16 +500,15 @@ unsigned EntryBuilder::partOf(Operation *source, Attribute key) {
     part.weightParts = weight.getParts();
   } else if (auto constant = dyn_cast<ConstantOp>(source)) {
     std::optional<StringRef> name = constant.getName();
-    part.name =
-        name ? name->str() : "constant." + std::to_string(slot->second);
+    part.name = name ? name->str() : "constant." + std::to_string(slot->second);
     part.type = constant.getType();
     part.constant = constant.getValue();
   } else {
     auto elements = cast<DenseElementsAttr>(key);
     part.name = "constant." + std::to_string(slot->second);
     part.type = elements.getType();
-    auto payload = getPayloads(source).add(source->getContext(),
-                                           elements.getRawData());
+    auto payload =
+        getPayloads(source).add(source->getContext(), elements.getRawData());
     if (payload)
       part.constant = *payload;
     else

@@ -135,9 +135,9 @@ static func::FuncOp lookup(ModuleOp kernels, StringRef name) {
 LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
   Tensor ids = get(op.getIds());
   Value table = getPart(op.getTable());
-  WeightType type = op.getTable().getType();
   EmbeddingSpec spec;
-  spec.columns = type.getDim(1);
+  spec.columns = op.getColumns();
+  spec.inPanels = op.getTransposed();
   spec.tableType = cast<MemRefType>(table.getType()).getElementType();
   Type i64 = IntegerType::get(op.getContext(), 64);
   if (!ids.element.isInteger(32) && !ids.element.isInteger(64))
@@ -145,7 +145,7 @@ LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
   spec.idType = ids.element;
   std::string name = getKernel(
       "embedding " + std::to_string(spec.columns) + typeText(spec.tableType) +
-          typeText(spec.idType),
+          typeText(spec.idType) + (spec.inPanels ? " panels" : ""),
       [&](ModuleOp module, StringRef name) {
         return success(bool(emitEmbeddingKernel(module, name, spec, target)));
       });
@@ -167,7 +167,7 @@ LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
                                                       flattenBuffer(s, in[3]),
                                                       zero,
                                                       in[2],
-                                                      s.index(type.getDim(0))};
+                                                      s.index(op.getCount())};
                       func::CallOp::create(s, lookup(kernels, name), arguments);
                     })
           .front();

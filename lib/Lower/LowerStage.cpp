@@ -94,8 +94,8 @@ StageLowerer::Argument StageLowerer::activation(Type type,
 
 /// How one use of a weight reads it.
 static PartLayout layoutOf(OpOperand &use) {
-  if (isa<EmbeddingOp>(use.getOwner()))
-    return PartLayout::Rows;
+  if (auto embedding = dyn_cast<EmbeddingOp>(use.getOwner()))
+    return embedding.getTransposed() ? PartLayout::Panels : PartLayout::Rows;
   auto linear = dyn_cast<LinearOp>(use.getOwner());
   if (linear && use.get() == linear.getWeight())
     return PartLayout::Panels;

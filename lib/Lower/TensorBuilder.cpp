@@ -547,8 +547,7 @@ TensorBuilder::reduce(const Tensor &input, ArrayRef<int64_t> axes,
   SmallVector<int64_t> identity = llvm::to_vector(llvm::seq<int64_t>(0, rank));
   Access how = access(input, input.shape, identity);
   // The extent of a loop is read off a dim that it runs through alone.
-  if (how.kind != Access::Operand ||
-      !inversePermutation(how.map))
+  if (how.kind != Access::Operand || !inversePermutation(how.map))
     how = {Access::Operand, valueOf(input), b.getMultiDimIdentityMap(rank),
            input.element};
 

@@ -770,6 +770,9 @@ bool NodeMatcher::readMask() {
     maskValues.push_back(
         Number::fromDouble(op.getFloat("mask_filter_value", -10000.0)));
   }
+  // The last key that stands before row 0 ends the past, or a cache that
+  // lengths measure.
+  Poly place = context.coord(2) + past;
   if (Value lengths = isMicrosoft ? Value() : op.getOptionalInput(6)) {
     Poly index[] = {context.coord(0)};
     IndexExpr form = shapes.formAt(lengths, index, bounds);
@@ -777,11 +780,18 @@ bool NodeMatcher::readMask() {
       return false;
     match.keep = context.conj(
         match.keep, context.lt(context.coord(3), form.poly(), bounds));
+    if (!op.getOptionalInput(4))
+      place = context.coord(2) + form.poly() - match.rows;
   }
+  auto restrictTo = [&](Pred keep) {
+    match.keep = context.conj(match.keep, keep);
+  };
   if (op.getInt(isMicrosoft ? "unidirectional" : "is_causal", 0))
-    match.keep =
-        context.conj(match.keep, context.le(context.coord(3),
-                                            context.coord(2) + past, bounds));
+    restrictTo(context.le(context.coord(3), place, bounds));
+  if (int64_t left = op.getInt("left_window_size", -1); left >= 0)
+    restrictTo(context.le(place - left, context.coord(3), bounds));
+  if (int64_t right = op.getInt("right_window_size", -1); right >= 0)
+    restrictTo(context.le(context.coord(3), place + right, bounds));
   match.fullyMasked = maskedRows(maskValues, /*hasNaNGuard=*/true);
   if (match.fullyMasked == MaskedRows::Soft)
     match.maskValue =

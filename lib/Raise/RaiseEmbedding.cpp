@@ -35,14 +35,18 @@ static void visitGather(OnnxOp op, Raiser &raiser, WeightTable &weights) {
     return;
   OpBuilder &builder = raiser;
   builder.setInsertionPoint(op);
-  Value weight = weights.use(builder, op.getLoc(), *table);
+  // A tied head has made the matrix known, transposed.
+  Value weight = weights.useTransposed(builder, op.getLoc(), *table);
+  bool isTied = bool(weight);
+  if (!isTied)
+    weight = weights.use(builder, op.getLoc(), *table);
   if (!weight)
     return;
   SmallVector<int64_t> shape(type.getShape());
   shape.push_back(table->shape[1]);
   auto embedding = EmbeddingOp::create(
       builder, op.getLoc(), RankedTensorType::get(shape, table->element), ids,
-      weight, SiteAttr());
+      weight, isTied, SiteAttr());
   copyProvenance(op, embedding);
   raiser.replace(op.getOutputs()[0], embedding);
 }

@@ -65,7 +65,7 @@ private:
                                    FormAttr map, int64_t columns);
   void useCaches(func::FuncOp entry, const IRMapping &mapping);
   void dropUnused(func::FuncOp entry);
-  void keepLastRow(func::FuncOp entry);
+  void keepLastRows(func::FuncOp entry);
   bool findRowDim();
 
   func::FuncOp plain;
@@ -82,7 +82,9 @@ static constexpr StringLiteral kSlotAttr = "lathe.kv_slot";
 static constexpr StringLiteral kPastDimAttr = "lathe.past_dim";
 static constexpr StringLiteral kPastAttr = "lathe.past";
 static constexpr StringLiteral kPresentAttr = "lathe.present";
-static constexpr StringLiteral kLogitsAttr = "lathe.logits";
+static constexpr StringLiteral kLogitsDimAttr = "lathe.logits_dim";
+/// Name of the dim that counts the rows of logits.
+static constexpr StringLiteral kLogitsDim = "logits_rows";
 static constexpr StringLiteral kDimValuesAttr = "lathe.dim_values";
 
 //===----------------------------------------------------------------------===//
@@ -287,11 +289,13 @@ static Value getRowOperand(Operation *op, int64_t rank) {
   return {};
 }
 
-/// Logits of the last row only: [B, S, V] results that a linear makes are
-/// computed from a slice of one row.
-void CacheRaiser::keepLastRow(func::FuncOp entry) {
-  Block &block = entry.getBody().front();
-  Operation *end = block.getTerminator();
+/// As many rows of logits as the caller wants: [B, S, V] results that a linear
+/// makes are computed from a slice of the last rows.
+void CacheRaiser::keepLastRows(func::FuncOp entry) {
+  // A dim of the model that has the name keeps it.
+  if (llvm::is_contained(shapes.freeDims(), kLogitsDim))
+    return;
+  Operation *end = entry.getBody().front().getTerminator();
   OpBuilder builder(entry.getContext());
   for (OpOperand &result : end->getOpOperands()) {
     auto type = dyn_cast<RankedTensorType>(result.get().getType());
@@ -316,35 +320,26 @@ void CacheRaiser::keepLastRow(func::FuncOp entry) {
       continue;
     auto topType = cast<RankedTensorType>(top.getType());
     SmallVector<int64_t> extents(topType.getShape());
-    extents[1] = 1;
-    builder.setInsertionPoint(chain.back());
-    std::string last =
-        toString(context.symbol(rowDim) - 1); // the last of the new rows
-    std::string width = std::to_string(extents[2]);
     if (ShapedType::isDynamic(extents[2]))
       continue;
+    extents[1] = ShapedType::kDynamic;
+    builder.setInsertionPoint(chain.back());
+    Poly wanted = context.symbol(kLogitsDim);
+    // Counted from the end of the new rows.
+    Poly row = context.coord(1) + context.symbol(rowDim) - wanted;
+    Attribute rows = builder.getStringAttr(toString(wanted));
     auto slice = IndexExprOp::create(
         builder, chain.back()->getLoc(), topType.clone(extents),
-        FormAttr::get(entry.getContext(), "read(0, [i0, " + last + ", i2])"),
+        FormAttr::get(entry.getContext(),
+                      "read(0, [i0, " + toString(row) + ", i2])"),
         top,
-        builder.getArrayAttr({dims[0], builder.getStringAttr("1"),
-                              builder.getStringAttr(width)}));
+        builder.getArrayAttr(
+            {dims[0], rows, builder.getStringAttr(Twine(extents[2]))}));
     chain.back()->replaceUsesOfWith(top, slice);
-    for (Operation *op : llvm::reverse(chain)) {
-      auto own = cast<RankedTensorType>(op->getResult(0).getType());
-      SmallVector<int64_t> shape(own.getShape());
-      shape[1] = 1;
-      op->getResult(0).setType(own.clone(shape));
-    }
-    entry.setResultAttr(
-        result.getOperandNumber(), LatheDialect::kDimsAttr,
-        builder.getArrayAttr({dims[0], builder.getStringAttr("1"), dims[2]}));
-    entry.setResultAttr(result.getOperandNumber(), kLogitsAttr,
-                        builder.getStringAttr("last"));
+    entry.setResultAttr(result.getOperandNumber(), LatheDialect::kDimsAttr,
+                        builder.getArrayAttr({dims[0], rows, dims[2]}));
+    entry->setAttr(kLogitsDimAttr, builder.getStringAttr(kLogitsDim));
   }
-  entry.setType(FunctionType::get(entry.getContext(),
-                                  entry.getFunctionType().getInputs(),
-                                  end->getOperandTypes()));
 }
 
 void CacheRaiser::makeEntry(StringRef name, bool isDecode) {
@@ -360,12 +355,12 @@ void CacheRaiser::makeEntry(StringRef name, bool isDecode) {
   entry.setSymName(name);
   useCaches(entry, mapping);
   dropUnused(entry);
-  if (isDecode) {
-    auto one = builder.getNamedAttr(rowDim, builder.getI64IntegerAttr(1));
-    entry->setAttr(kDimValuesAttr, builder.getDictionaryAttr(one));
-  } else {
-    keepLastRow(entry);
-  }
+  // Both count rows and logits alike, so that they share stages.
+  keepLastRows(entry);
+  if (!isDecode)
+    return;
+  auto one = builder.getNamedAttr(rowDim, builder.getI64IntegerAttr(1));
+  entry->setAttr(kDimValuesAttr, builder.getDictionaryAttr(one));
 }
 
 //===----------------------------------------------------------------------===//

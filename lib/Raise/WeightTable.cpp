@@ -263,17 +263,41 @@ Value WeightTable::use(OpBuilder &builder, Location loc, PayloadAttr payload,
       FlatSymbolRefAttr::get(builder.getContext(), weight.getSymName()));
 }
 
+PayloadAttr WeightTable::sharePayload(Location loc, const WeightSource &source,
+                                      bool &transposed) {
+  transposed = source.transposed;
+  PayloadAttr payload = getPayload(loc, source);
+  if (!payload || source.shape.size() != 2)
+    return payload;
+  PayloadAttr other = findTransposed(payload, source);
+  if (!other)
+    return payload;
+  transposed = !transposed;
+  return other;
+}
+
+Value WeightTable::useTransposed(OpBuilder &builder, Location loc,
+                                 const WeightSource &source) {
+  bool transposed;
+  PayloadAttr payload = sharePayload(loc, source, transposed);
+  auto encoding =
+      DenseAttr::get(builder.getContext(), source.storage, !transposed);
+  for (auto weight : module.getOps<WeightOp>()) {
+    WeightType type = weight.getWeightType();
+    if (weight.getParts().get("data") == payload &&
+        type.getEncoding() == encoding &&
+        llvm::equal(type.getShape(), llvm::reverse(source.shape)))
+      return use(builder, loc, payload, type, weight.getSymName());
+  }
+  return {};
+}
+
 Value WeightTable::use(OpBuilder &builder, Location loc,
                        const WeightSource &source) {
-  PayloadAttr payload = getPayload(loc, source);
+  bool transposed;
+  PayloadAttr payload = sharePayload(loc, source, transposed);
   if (!payload)
     return {};
-  bool transposed = source.transposed;
-  if (source.shape.size() == 2)
-    if (PayloadAttr other = findTransposed(payload, source)) {
-      payload = other;
-      transposed = !transposed;
-    }
   auto encoding =
       DenseAttr::get(builder.getContext(), source.storage, transposed);
   auto type = WeightType::get(builder.getContext(), source.shape,

@@ -54,6 +54,11 @@ public:
   mlir::Value use(mlir::OpBuilder &builder, mlir::Location loc,
                   const WeightSource &source);
 
+  /// A use of a weight that is known already and holds the transposition of
+  /// `source`, a matrix. Null without a diagnostic when there is none.
+  mlir::Value useTransposed(mlir::OpBuilder &builder, mlir::Location loc,
+                            const WeightSource &source);
+
   /// The same for a vector of `size` elements made from the constant `value`,
   /// which has that many elements or is uniform. Null if it is neither.
   mlir::Value useVector(mlir::OpBuilder &builder, mlir::Location loc,
@@ -74,6 +79,10 @@ public:
 private:
   PayloadAttr getPayload(mlir::Location loc, const WeightSource &source);
   PayloadAttr findTransposed(PayloadAttr payload, const WeightSource &source);
+  /// The payload of `source`, shared where it can be; `transposed` says how its
+  /// bytes lie.
+  PayloadAttr sharePayload(mlir::Location loc, const WeightSource &source,
+                           bool &transposed);
   PayloadAttr spill(mlir::Location loc, llvm::ArrayRef<char> bytes);
   mlir::Value use(mlir::OpBuilder &builder, mlir::Location loc,
                   PayloadAttr payload, WeightType type, llvm::StringRef name);

@@ -133,8 +133,7 @@ void lathe::addReportRow(ModuleOp module, const ReportRow &row) {
   if (auto old = module->getAttrOfType<ArrayAttr>(kReportAttr))
     rows.assign(old.begin(), old.end());
   rows.push_back(toAttr(module.getContext(), row));
-  module->setAttr(kReportAttr,
-                  ArrayAttr::get(module.getContext(), rows));
+  module->setAttr(kReportAttr, ArrayAttr::get(module.getContext(), rows));
 }
 
 llvm::Expected<std::vector<ReportRow>> lathe::getReportRows(ModuleOp module) {
@@ -143,8 +142,8 @@ llvm::Expected<std::vector<ReportRow>> lathe::getReportRows(ModuleOp module) {
   if (!attr)
     return rows;
   auto fail = [&](const Twine &reason) {
-    return llvm::createStringError("the module's '" +
-                                   kReportAttr + "' " + reason);
+    return llvm::createStringError("the module's '" + kReportAttr + "' " +
+                                   reason);
   };
   auto list = dyn_cast<ArrayAttr>(attr);
   if (!list)

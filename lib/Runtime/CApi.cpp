@@ -192,10 +192,22 @@ static Result<Session *> sessionOf(lathe_model &model,
   return session.get();
 }
 
-static Status runModel(lathe_model &model, const std::string &entryName,
-                       KvCache *cache, const lathe_tensor *inputs,
-                       size_t inputCount, lathe_tensor *outputs,
-                       size_t outputCount) {
+/// The dims that the caller's rows of logits set.
+static Status logitsDims(const Entry &entry, int64_t rows, DimValues &dims) {
+  if (rows == 0)
+    return Status::ok();
+  if (entry.roles.logits.empty())
+    return Status::error("entry '" + entry.name +
+                         "' has no choice of the rows of logits");
+  dims.emplace_back(entry.roles.logits, rows);
+  return Status::ok();
+}
+
+static Status runModel(lathe_model &model, const lathe_run_options &run,
+                       const lathe_tensor *inputs, size_t inputCount,
+                       lathe_tensor *outputs, size_t outputCount) {
+  std::string entryName = run.entry ? run.entry : "plain";
+  KvCache *cache = run.cache ? run.cache->cache.get() : nullptr;
   if (Result<const Entry *> found = model.program->entry(entryName);
       found.failed())
     return found.takeStatus();
@@ -218,13 +230,17 @@ static Status runModel(lathe_model &model, const std::string &entryName,
     return status;
   InputOptions options;
   options.cache = cache;
+  if (Status status = logitsDims(entry, run.logits_rows, options.dims);
+      status.failed())
+    return status;
   if (Status status = completeInputs(entry, options, tensors, notes);
       status.failed())
     return status;
   std::vector<TensorView> views;
   for (const ValueDecl &input : entry.inputs)
     views.push_back(tensors.find(input.name)->view());
-  if (Status status = session.bind(views, memory, cache); status.failed())
+  if (Status status = session.bind(views, memory, cache, options.dims);
+      status.failed())
     return status;
   for (size_t i = 0; i < outputCount; ++i) {
     int64_t need = session.output(places[i]).bytes();
@@ -255,10 +271,8 @@ int lathe_model_run(lathe_model *model, const lathe_run_options *options,
   if (options && options->size < sizeof(lathe_run_options))
     return fail("lathe_model_run: options without their size");
   std::lock_guard<std::mutex> lock(model->running);
-  Status status = runModel(
-      *model, options && options->entry ? options->entry : "plain",
-      options && options->cache ? options->cache->cache.get() : nullptr, inputs,
-      input_count, outputs, output_count);
+  Status status = runModel(*model, options ? *options : lathe_run_options(),
+                           inputs, input_count, outputs, output_count);
   return status.failed() ? fail(status.message()) : 0;
 }
 

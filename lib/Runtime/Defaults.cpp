@@ -278,6 +278,7 @@ Status Completer::run() {
     return status;
   if (Status status = decideBatch(); status.failed())
     return status;
+  solver.setDefaults();
   if (std::string names = solver.unknownNames(); !names.empty())
     return Status::error("nothing decides the dims " + names +
                          "; set them, as in --dim " +

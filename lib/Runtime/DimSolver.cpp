@@ -167,6 +167,11 @@ Status DimSolver::solve() {
   return Status::ok();
 }
 
+void DimSolver::setDefaults() {
+  if (int logits = find(entry->roles.logits); logits >= 0 && !known[logits])
+    setDim(logits, 1);
+}
+
 bool DimSolver::inputDim(unsigned input, unsigned axis, int64_t &result) const {
   const ExprCode &code = inputShapes[input][axis];
   for (unsigned dim : code.uses())

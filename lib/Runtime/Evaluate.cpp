@@ -255,7 +255,7 @@ void Evaluator::copyRows(const Tensor &tensor, int64_t first, int64_t count,
 Status Evaluator::feedWindow(Decoder &decoder, int64_t first, int64_t count) {
   int64_t width = tokens->shape()[1];
   if (Status status = decoder.prefill(tokenCopy.data(), width,
-                                      mask ? maskCopy.data() : nullptr);
+                                      mask ? maskCopy.data() : nullptr, width);
       status.failed())
     return status;
   return result.score.add(decoder.logits(), *y, first, count, pool);

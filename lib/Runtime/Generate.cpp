@@ -54,7 +54,8 @@ struct Decoder::Feeder {
   Status setUp(std::shared_ptr<const Program> program, const char *name,
                ThreadPool &pool);
   Status feed(KvCache &cache, std::vector<uint8_t> &validity,
-              const int64_t *tokens, int64_t count, const int64_t *valid);
+              const int64_t *tokens, int64_t count, const int64_t *valid,
+              int64_t logitsRows = 1);
 
 private:
   Status setUpDims();
@@ -64,8 +65,9 @@ private:
             const std::vector<uint8_t> &validity, const int64_t *tokens,
             int64_t count);
 
-  enum class Role { Batch, Sequence, Past, Capacity };
+  enum class Role { Batch, Sequence, Past, Capacity, Logits };
   std::vector<Role> roles; ///< by dim
+  DimValues setDims;       ///< the rows of logits, where the entry has the dim
   std::vector<int64_t> dims;
   int64_t mostPast = 0; ///< length of the cache when the last run fits
   std::vector<std::vector<ExprCode>> shapeCodes; ///< by input
@@ -91,11 +93,15 @@ Status Decoder::Feeder::setUpDims() {
       roles.push_back(Role::Past);
     else if (dim == entry.roles.capacity)
       roles.push_back(Role::Capacity);
+    else if (dim == entry.roles.logits)
+      roles.push_back(Role::Logits);
     else
       return Status::error("entry '" + entry.name + "' has the dim '" + dim +
                            "', which tokens do not decide");
   }
   dims.resize(roles.size());
+  if (!entry.roles.logits.empty())
+    setDims.emplace_back(entry.roles.logits, 1);
   return Status::ok();
 }
 
@@ -203,7 +209,7 @@ void Decoder::Feeder::fill(unsigned input, const KvCache &cache,
 
 Status Decoder::Feeder::feed(KvCache &cache, std::vector<uint8_t> &validity,
                              const int64_t *tokens, int64_t count,
-                             const int64_t *valid) {
+                             const int64_t *valid, int64_t logitsRows) {
   if (Status status = cache.checkRoom(count); status.failed())
     return status;
   int64_t past = cache.length();
@@ -216,7 +222,10 @@ Status Decoder::Feeder::feed(KvCache &cache, std::vector<uint8_t> &validity,
     dims[i] = roles[i] == Role::Batch      ? cache.batch()
               : roles[i] == Role::Sequence ? count
               : roles[i] == Role::Past     ? past
-                                           : cache.capacity();
+              : roles[i] == Role::Capacity ? cache.capacity()
+                                           : logitsRows;
+  for (auto &[name, value] : setDims)
+    value = logitsRows;
   const Entry &entry = session->entry();
   for (unsigned i = 0; i < entry.inputs.size(); ++i) {
     if (Status status = reserve(i); status.failed())
@@ -230,7 +239,8 @@ Status Decoder::Feeder::feed(KvCache &cache, std::vector<uint8_t> &validity,
                            std::to_string(count));
     fill(i, cache, validity, tokens, count);
   }
-  if (Status status = session->bind(views, {}, &cache); status.failed())
+  if (Status status = session->bind(views, {}, &cache, setDims);
+      status.failed())
     return status;
   return session->run();
 }
@@ -264,9 +274,10 @@ Decoder::create(std::shared_ptr<const Program> program, ThreadPool &pool,
 }
 
 Status Decoder::prefill(const int64_t *tokens, int64_t count,
-                        const int64_t *valid) {
+                        const int64_t *valid, int64_t logitsRows) {
   last = prefillFeeder.get();
-  return prefillFeeder->feed(*kvCache, validity, tokens, count, valid);
+  return prefillFeeder->feed(*kvCache, validity, tokens, count, valid,
+                             logitsRows);
 }
 
 Status Decoder::step(const int64_t *tokens, const int64_t *valid) {

@@ -159,8 +159,9 @@ void Verifier::checkDims(const Entry &entry) {
   for (const std::string &dim : entry.dims)
     if (dim.empty() || !names.insert(dim).second)
       problem("dim name '" + dim + "' is empty or used twice");
-  for (const std::string *role : {&entry.roles.batch, &entry.roles.sequence,
-                                  &entry.roles.past, &entry.roles.capacity})
+  for (const std::string *role :
+       {&entry.roles.batch, &entry.roles.sequence, &entry.roles.past,
+        &entry.roles.capacity, &entry.roles.logits})
     if (!role->empty() && !names.count(*role))
       problem("'roles' names the unknown dim '" + *role + "'");
   for (const auto &[name, expr] : entry.aliases) {

@@ -348,6 +348,7 @@ void Reader::readRoles(const Json &json, Entry &entry) {
   entry.roles.sequence = text(*roles, "sequence", true);
   entry.roles.past = text(*roles, "past", true);
   entry.roles.capacity = text(*roles, "capacity", true);
+  entry.roles.logits = text(*roles, "logits", true);
 }
 
 void Reader::readEntry(const Json &json, Entry &entry) {
@@ -600,6 +601,7 @@ static Json toJson(const Manifest &manifest, const Entry &entry) {
   putUnlessEmpty(roles, "sequence", entry.roles.sequence);
   putUnlessEmpty(roles, "past", entry.roles.past);
   putUnlessEmpty(roles, "capacity", entry.roles.capacity);
+  putUnlessEmpty(roles, "logits", entry.roles.logits);
   json["roles"] = std::move(roles);
   Json aliases = Json::object();
   for (const auto &[name, expr] : entry.aliases)

@@ -240,11 +240,14 @@ static bool usesDim(const Entry &entry, const std::string &dim) {
 void HeaderWriter::writeFunction(const Entry &entry) {
   Identifiers locals;
   dimIds.clear();
-  std::string parameters = "lathe_model *model", setUp, arrays, inputs, outputs;
+  std::string parameters = "lathe_model *model", setUp, arrays, inputs, outputs,
+              logitsRows = "0";
   for (const std::string &dim : entry.dims) {
     dimIds.push_back(locals.add("dim_", dim));
     if (!usesDim(entry, dim))
       continue;
+    if (dim == entry.roles.logits)
+      logitsRows = dimIds.back();
     if (entry.kv.empty() || dim != entry.roles.past)
       parameters += ", int64_t " + dimIds.back();
     else
@@ -294,7 +297,8 @@ void HeaderWriter::writeFunction(const Entry &entry) {
           "], outputs[" + std::to_string(entry.outputs.size() + 1) +
           "];\n  size_t input_count = 0, output_count = 0;\n";
   text += "  lathe_run_options options = {sizeof(lathe_run_options), " +
-          entryMacro + ", " + (entry.kv.empty() ? "NULL" : "cache") + "};\n";
+          entryMacro + ", " + (entry.kv.empty() ? "NULL" : "cache") + ", " +
+          logitsRows + "};\n";
   text += inputs + outputs;
   text += "  return lathe_model_run(model, &options, inputs, input_count, "
           "outputs,\n                         output_count);\n}\n\n";

@@ -309,6 +309,7 @@ Status Session::solveDims(const std::vector<TensorView> &inputs, KvCache *cache,
       return status;
   if (Status status = solver.solve(); status.failed())
     return status;
+  solver.setDefaults();
   if (std::string names = solver.unknownNames(); !names.empty())
     return Status::error("nothing decides the dims " + names +
                          "; set them with --dim");

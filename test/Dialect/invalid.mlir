@@ -513,6 +513,15 @@ func.func @embedding(%i: tensor<?xi64>, %t: !lathe.weight<9x8xf32, #lathe.dense<
 
 // -----
 
+// Embedding (C2)
+func.func @embedding(%i: tensor<?xi64>, %t: !lathe.weight<9x8xf32, #lathe.dense<f32>>) {
+  // expected-error @below {{the result must have the shape of ids and the table's columns, not 'tensor<?x8xf32>'}}
+  %y = lathe.embedding %i, %t transposed : (tensor<?xi64>, !lathe.weight<9x8xf32, #lathe.dense<f32>>) -> tensor<?x8xf32>
+  return
+}
+
+// -----
+
 // Norm (C1)
 func.func @norm(%x: tensor<?x?xf32>) {
   // expected-error @below {{x and the result must have one type with a static last dim}}

@@ -74,6 +74,9 @@ func.func @pointwise(%ids: tensor<?x?xi64>, %t: !lathe.weight<256x192xf32, #lath
   // CHECK: lathe.embedding %{{.*}}, %{{.*}} : (tensor<?x?xi64>, !lathe.weight<256x192xf32, #lathe.dense<f32>>) -> tensor<?x?x192xf32>
   %x = lathe.embedding %ids, %t
       : (tensor<?x?xi64>, !lathe.weight<256x192xf32, #lathe.dense<f32>>) -> tensor<?x?x192xf32>
+  // CHECK: lathe.embedding %{{.*}}, %{{.*}} transposed : (tensor<?x?xi64>, !lathe.weight<256x192xf32, #lathe.dense<f32>>) -> tensor<?x?x256xf32>
+  %tied = lathe.embedding %ids, %t transposed
+      : (tensor<?x?xi64>, !lathe.weight<256x192xf32, #lathe.dense<f32>>) -> tensor<?x?x256xf32>
   // CHECK: lathe.norm layer %{{.*}} {epsilon = 9.99999974E-6 : f32} : (tensor<?x?x192xf32>) -> tensor<?x?x192xf32>
   %0 = lathe.norm layer %x {epsilon = 1.0e-5 : f32} : (tensor<?x?x192xf32>) -> tensor<?x?x192xf32>
   // CHECK: lathe.norm layer %{{.*}} gamma(%{{.*}}) beta(%{{.*}}) {epsilon

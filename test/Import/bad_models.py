@@ -1210,7 +1210,7 @@ quantize("block_negative", np.ones((2, 1), F32), None, "block_size is negative",
          axis=1, block_size=-1)
 quantize("block_count", np.ones((2, 2), F32), None, "2 scales for blocks of 8",
          axis=1, block_size=8)
-quantize("zero_point_rank", F32(1), np.uint8([0]), "unlike ranks")
+quantize("zero_point_rank", F32(1), np.uint8([0, 0]), "unlike ranks")
 
 
 @case("input 2 'x_zero_point' has element type ui8, but input 0 has i8")

@@ -135,11 +135,12 @@ def compare_cached(machine, inputs, wanted, dims, sequence, past):
                 values[k] = inputs[a["lathe.name"]][:, : past + end]
             else:
                 values[k] = inputs[a["lathe.name"]][:, begin:end]
-        _, results = machine.call(entry, values, {past_dim: seen})
+        extra = {past_dim: seen, "logits_rows": end - begin}
+        _, results = machine.call(entry, values, extra)
         for a, result in zip(function.attrs["res_attrs"], results):
             if "lathe.kv_slot" in a:
                 caches[a["lathe.kv_slot"]] = result
-        worst = max(worst, difference(results[0], wanted[:, end - 1 : end]))
+        worst = max(worst, difference(results[0], wanted[:, begin:end]))
         seen += end - begin
     return worst
 

@@ -1,7 +1,7 @@
 // RUN: lathe-opt %s --lathe-raise-kv-cache --split-input-file | FileCheck %s
 
 // `plain` stays; the two others have a cache for each pair of past and present.
-// prefill computes the last row of the logits.
+// They compute as many of the last rows of logits as the caller wants.
 
 lathe.weight @head {data = #lathe.blob<"w.bin", 0, 96, "0000000000000001">} : !lathe.weight<8x3xf32, #lathe.dense<f32>>
 
@@ -10,18 +10,20 @@ lathe.weight @head {data = #lathe.blob<"w.bin", 0, 96, "0000000000000001">} : !l
 
 // CHECK-LABEL: func @prefill
 // CHECK-SAME: (%arg0: tensor<?x?x8xf32> {{{.*}}lathe.name = "x"}, %arg1: !lathe.kv<2, 4, 4, f32> {lathe.kv_slot = 0 : i64, lathe.past = ["past.k", "past.v"], lathe.present = ["present.k", "present.v"]})
-// CHECK-SAME: -> (tensor<?x1x3xf32> {lathe.dims = ["batch", "1", "3"], lathe.logits = "last", lathe.name = "logits"}, !lathe.kv<2, 4, 4, f32> {{{.*}}})
+// CHECK-SAME: -> (tensor<?x?x3xf32> {lathe.dims = ["batch", "logits_rows", "3"], lathe.name = "logits"}, !lathe.kv<2, 4, 4, f32> {{{.*}}})
+// CHECK-SAME: lathe.logits_dim = "logits_rows"
 // CHECK: %[[H:.*]] = lathe.kv_append %arg1, k(%arg0 <"[i0, i2, 4*i1 + i3]">) v(%arg0 <"[i0, i2, 4*i1 + i3]">)
 // CHECK: %[[A:.*]] = lathe.attention q(%arg0 <"[i0, i2, 4*i1 + i3]">) cache(%[[H]]) {{.*}}heads 2 over 2 dims 4, 4 scale 5.000000e-01 mask <"i3 <= i2 + past">
-// CHECK: %[[L:.*]] = lathe.index_expr <"read(0, [i0, seq - 1, i2])">(%[[A]]) shape ["batch", "1", "8"]
-// CHECK: %[[Y:.*]] = lathe.linear %[[L]], {{.*}} -> tensor<?x1x3xf32>
+// CHECK: %[[L:.*]] = lathe.index_expr <"read(0, [i0, i1 - logits_rows + seq, i2])">(%[[A]]) shape ["batch", "logits_rows", "8"]
+// CHECK: %[[Y:.*]] = lathe.linear %[[L]], {{.*}} -> tensor<?x?x3xf32>
 // CHECK: return %[[Y]], %[[H]]
 
 // CHECK-LABEL: func @decode
-// CHECK-SAME: attributes {lathe.dim_values = {seq = 1 : i64}, lathe.past_dim = "past"}
+// CHECK-SAME: attributes {lathe.dim_values = {seq = 1 : i64}, lathe.logits_dim = "logits_rows", lathe.past_dim = "past"}
 // CHECK: %[[H:.*]] = lathe.kv_append
 // CHECK: %[[A:.*]] = lathe.attention
-// CHECK: %[[Y:.*]] = lathe.linear %[[A]], {{.*}} -> tensor<?x?x3xf32>
+// CHECK: %[[L:.*]] = lathe.index_expr <"read(0, [i0, i1 - logits_rows + seq, i2])">(%[[A]])
+// CHECK: %[[Y:.*]] = lathe.linear %[[L]], {{.*}} -> tensor<?x?x3xf32>
 // CHECK: return %[[Y]], %[[H]]
 func.func @plain(%x: tensor<?x?x8xf32> {lathe.dims = ["batch", "seq", "8"], lathe.name = "x"},
                  %pk: tensor<?x2x?x4xf32> {lathe.dims = ["batch", "2", "past", "4"], lathe.name = "past.k"},

@@ -30,7 +30,7 @@ static Entry decoderEntry() {
   Entry entry;
   entry.name = "plain";
   entry.dims = {"b", "p", "s"};
-  entry.roles = {"b", "s", "p", ""};
+  entry.roles = {"b", "s", "p", "", ""};
   entry.aliases = {{"total", sum("p", "s")}};
   Expr b = Expr::dim("b"), p = Expr::dim("p"), s = Expr::dim("s");
   entry.inputs = {input("attention_mask", DType::I64, {b, sum("p", "s")}),

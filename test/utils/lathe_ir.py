@@ -672,7 +672,8 @@ class Machine:
         return [y.astype(x[0].dtype)]
 
     def embedding(self, op, x, a, env, dims):
-        return [x[1][x[0]].astype(tensor_type(op.result_types[0])[1])]
+        table = x[1].T if "transposed" in a else x[1]
+        return [table[x[0]].astype(tensor_type(op.result_types[0])[1])]
 
     def norm(self, op, x, a, env, dims):
         v = x[0].astype(np.float64)

@@ -63,27 +63,41 @@ llvm::Error Runner::run(const rt::TensorMap &inputs) {
   return toError(owned->run());
 }
 
-llvm::Error Runner::bindSample(int64_t positions) {
-  context = positions;
+llvm::Error Runner::makeCache(bool allLogits) {
   const rt::Entry &entry = owned->entry();
-  if (!entry.kv.empty()) {
-    int64_t batch = 1, rows = 1;
-    for (auto &[name, value] : dims) {
-      if (name == entry.roles.batch)
-        batch = value;
-      if (name == entry.roles.sequence)
-        rows = value;
-    }
-    // Decoding is one row per step unless it is told otherwise.
-    if (entry.name == "decode" && rows == 1)
-      dims.emplace_back(entry.roles.sequence, 1);
-    auto made = toExpected(rt::KvCache::create(entry, batch, context + rows));
-    if (!made)
-      return made.takeError();
-    cache = std::move(*made);
-    if (llvm::Error error = toError(cache->append(context)))
+  auto solver = toExpected(rt::DimSolver::create(entry));
+  if (!solver)
+    return solver.takeError();
+  if (int past = solver->find(entry.roles.past); past >= 0)
+    solver->setDim(past, context);
+  for (auto &[name, value] : dims)
+    if (llvm::Error error = toError(solver->set(name, value)))
       return error;
-  }
+  if (llvm::Error error = toError(solver->solve()))
+    return error;
+  auto valueOf = [&](const std::string &name, int64_t otherwise) {
+    int dim = solver->find(name);
+    return dim >= 0 && solver->isKnown(dim) ? solver->values()[dim] : otherwise;
+  };
+  int64_t batch = valueOf(entry.roles.batch, 1);
+  int64_t rows = valueOf(entry.roles.sequence, 1);
+  // Decoding is one row per step unless it is told otherwise.
+  if (entry.name == "decode" && !entry.roles.sequence.empty())
+    dims.emplace_back(entry.roles.sequence, rows);
+  if (allLogits && !entry.roles.logits.empty())
+    dims.emplace_back(entry.roles.logits, rows);
+  auto made = toExpected(rt::KvCache::create(entry, batch, context + rows));
+  if (!made)
+    return made.takeError();
+  cache = std::move(*made);
+  return toError(cache->append(context));
+}
+
+llvm::Error Runner::bindSample(int64_t positions, bool allLogits) {
+  context = positions;
+  if (!owned->entry().kv.empty())
+    if (llvm::Error error = makeCache(allLogits))
+      return error;
   return bind({}, /*sample=*/true);
 }
 

@@ -29,14 +29,18 @@ public:
   llvm::Error run(const rt::TensorMap &inputs);
 
   /// Binds made-up inputs for timing; an entry with a cache starts with
-  /// `context` positions in it.
-  llvm::Error bindSample(int64_t context);
+  /// `context` positions in it. An entry that computes the last rows of logits
+  /// only computes one, or all of them.
+  llvm::Error bindSample(int64_t context, bool allLogits);
 
   /// Runs again on what is bound, from the same context.
   llvm::Error rerun();
 
 private:
   llvm::Error bind(rt::TensorMap inputs, bool sample);
+
+  /// A cache of `context` positions with room for one run.
+  llvm::Error makeCache(bool allLogits);
 
   std::unique_ptr<rt::ThreadPool> pool;
   std::unique_ptr<rt::Session> owned;

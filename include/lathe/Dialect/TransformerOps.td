@@ -56,11 +56,14 @@ def Lathe_LinearOp
 def Lathe_EmbeddingOp : Lathe_Op<"embedding", [Pure]> {
   let summary = "Rows of a table";
   let description = [{
-    `result[..., :] = table[ids[...], :]`. A negative id counts from the end.
+    `result[..., :] = table[ids[...], :]`, or `table[:, ids[...]]` when it is
+    `transposed`: a table that is also the weight of a linear (a tied head) is
+    one weight. A negative id counts from the end.
 
     Constraints:
     * (C1) the table has rank 2.
-    * (C2) the result has the shape of `ids` and the table's columns last.
+    * (C2) the result has the shape of `ids` and the table's columns (its rows
+      when it is `transposed`) last.
 
     Source: ONNX Gather on axis 0.
 
@@ -70,11 +73,22 @@ def Lathe_EmbeddingOp : Lathe_Op<"embedding", [Pure]> {
     ```
   }];
   let arguments = (ins TensorOf<[AnySignlessInteger]>:$ids,
-                       Lathe_WeightType:$table,
+                       Lathe_WeightType:$table, UnitAttr:$transposed,
                        OptionalAttr<Lathe_SiteAttr>:$site);
   let results = (outs Lathe_FloatTensor:$result);
   let assemblyFormat = [{
-    $ids `,` $table attr-dict `:` functional-type(operands, $result)
+    $ids `,` $table (`transposed` $transposed^)? attr-dict `:`
+    functional-type(operands, $result)
+  }];
+  let extraClassDeclaration = [{
+    /// Rows that ids choose from.
+    int64_t getCount() {
+      return getTable().getType().getDim(getTransposed() ? 1 : 0);
+    }
+    /// Elements of a row.
+    int64_t getColumns() {
+      return getTable().getType().getDim(getTransposed() ? 0 : 1);
+    }
   }];
   let hasVerifier = 1;
 }

@@ -195,7 +195,7 @@ def RaiseEmbedding : Lathe_ModulePass<"lathe-raise-embedding"> {
   let summary = "Raises look-ups of rows of a constant table";
   let description = [{
     Runs behind the passes that want tables in closed form (rotary embeddings,
-    relative positions). A table that is also a head shares its payload.
+    relative positions). A table that is also a head is that weight, transposed.
 
     Before:
     ```mlir
@@ -217,8 +217,9 @@ def RaiseKvCache : Lathe_ModulePass<"lathe-raise-kv-cache"> {
     behind them, and the whole is a result, `plain` is cloned twice: `prefill`
     and `decode` have one `!lathe.kv` argument and result per layer instead
     (attributes `lathe.kv_slot`, `lathe.past` and `lathe.present` with the
-    names of what they stand for). `prefill` computes the logits of the last
-    row only (`lathe.logits = "last"`); `decode` has
+    names of what they stand for). They compute logits of their last
+    `logits_rows` rows only, a dim that the caller sets (`lathe.logits_dim`):
+    1 to generate, all rows to score a text. `decode` has
     `lathe.dim_values = {seq = 1}`, its types stay as they are so that both
     share stages. `plain` is not changed.
 

@@ -59,7 +59,8 @@ struct ReportRow {
   /// Position in the order of the pass's decisions, from 1.
   std::optional<int64_t> step;
   /// Distance of the whole model to the one the pass started from, once this
-  /// row and those of earlier steps are applied, in `measure` (`js`, `bits`...).
+  /// row and those of earlier steps are applied, in `measure` (`js`,
+  /// `bits`...).
   std::optional<double> error;
   std::string measure;
   /// Time of the site before, and of what is in its place afterwards, in

@@ -61,6 +61,9 @@ public:
   const std::vector<unsigned> &inputDimUses(unsigned input,
                                             unsigned axis) const;
 
+  /// Sets the rows of logits to 1 where nothing has decided them.
+  void setDefaults();
+
   /// Names of the dims not known, "a, b"; empty if all are.
   std::string unknownNames() const;
 

@@ -29,10 +29,11 @@ public:
   ~Decoder();
 
   /// Runs `prefill` on tokens [batch, count]. `valid`, if not null, is
-  /// [batch, count] and 0 where a token is padding. Fails when the context is
-  /// full.
+  /// [batch, count] and 0 where a token is padding. `logitsRows` is how many
+  /// rows of logits are computed, counted from the last token; an entry that
+  /// always computes all of them ignores it. Fails when the context is full.
   Status prefill(const int64_t *tokens, int64_t count,
-                 const int64_t *valid = nullptr);
+                 const int64_t *valid = nullptr, int64_t logitsRows = 1);
 
   /// Runs `decode` on one token per sequence.
   Status step(const int64_t *tokens, const int64_t *valid = nullptr);

@@ -120,6 +120,9 @@ struct Check {
 /// empty where the entry has no such dim.
 struct DimRoles {
   std::string batch, sequence, past, capacity;
+  /// Rows of logits that are computed, counted from the end of the new rows;
+  /// 1 unless it is set.
+  std::string logits;
 };
 
 /// One way to run the model.

@@ -120,6 +120,9 @@ typedef struct lathe_run_options {
   /** Cache for entries that take one, which the run extends; else NULL. The
    *  caller's. */
   lathe_cache *cache;
+  /** Rows of logits that "prefill" and "decode" compute, counted from the last
+   *  token; 0: one. Other entries have no such choice and want 0. */
+  int64_t logits_rows;
 } lathe_run_options;
 
 /** LATHE_API_VERSION of the library. */

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Codegen/CPU/Embedding.h"
+#include "lathe/Codegen/CPU/EmitLinear.h"
 #include "lathe/Codegen/CPU/StridedView.h"
 #include "lathe/Runtime/Abi.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -51,6 +52,18 @@ static Value resolve(KernelBuilder &b, Value ctx, Value id, Value count) {
   return arith::MaxSIOp::create(b, number, zero);
 }
 
+/// Where the first element of row `number` stands.
+static Value rowStart(KernelBuilder &b, const EmbeddingSpec &spec,
+                      const StridedView &table, Value number) {
+  if (!spec.inPanels)
+    return b.add(table.offset, b.mul(number, spec.columns));
+  Value width = b.index(kPanelColumns);
+  Value panel = arith::DivUIOp::create(b, number, width);
+  Value lane = arith::RemUIOp::create(b, number, width);
+  Value start = b.add(table.offset, b.mul(panel, spec.columns * kPanelColumns));
+  return b.add(start, lane);
+}
+
 func::FuncOp lathe::emitEmbeddingKernel(ModuleOp module, StringRef name,
                                         const EmbeddingSpec &spec,
                                         const CpuTarget &target) {
@@ -69,9 +82,12 @@ func::FuncOp lathe::emitEmbeddingKernel(ModuleOp module, StringRef name,
   Value ctx = function.getArgument(0);
   ValueRange arguments = function.getArguments().drop_front();
   Value ids = takeArgument(arguments), idOffset = takeArgument(arguments);
-  StridedView table = takeView(arguments, 0, true);
+  StridedView table = takeView(arguments, 0, !spec.inPanels);
   Value output = takeArgument(arguments), offset = takeArgument(arguments);
   Value rows = takeArgument(arguments), count = takeArgument(arguments);
+
+  if (spec.inPanels)
+    table.strides = {b.index(kPanelColumns)};
 
   int64_t lanes = b.getLanes();
   int64_t whole = spec.columns / lanes * lanes;
@@ -79,7 +95,7 @@ func::FuncOp lathe::emitEmbeddingKernel(ModuleOp module, StringRef name,
   b.forall({rows}, grain, [&](ValueRange units) {
     Value id = b.loadScalar(ids, b.add(idOffset, units[0]));
     Value number = resolve(b, ctx, id, count);
-    Value source = b.add(table.offset, b.mul(number, spec.columns));
+    Value source = rowStart(b, spec, table, number);
     Value row = b.add(offset, b.mul(units[0], spec.columns));
     b.forRange(b.index(0), b.index(whole), lanes, [&](Value column) {
       b.store(table.load(b, source, column, lanes), output, b.add(row, column));

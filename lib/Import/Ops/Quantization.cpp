@@ -22,10 +22,14 @@ static std::string checkScales(const NodeInfo &node) {
     return "block_size is negative";
   if (!x || !x->hasRank() || !scale || !scale->hasRank())
     return "";
-  if (zero && zero->hasRank() && zero->getRank() != scale->getRank())
-    return "scale and zero point have unlike ranks";
+  auto isNumber = [](const ValueType &type) {
+    return type.getRank() == 0 || (type.getRank() == 1 && (*type.dims)[0] == 1);
+  };
   int64_t rank = scale->getRank();
-  bool isPerTensor = rank == 0 || (rank == 1 && (*scale->dims)[0] == 1);
+  bool isPerTensor = isNumber(*scale);
+  if (zero && zero->hasRank() && zero->getRank() != rank &&
+      !(isPerTensor && isNumber(*zero)))
+    return "scale and zero point have unlike ranks";
   if (isPerTensor && blockSize == 0)
     return "";
   std::string problem = check::axis(node);

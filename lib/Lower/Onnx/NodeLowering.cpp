@@ -17,6 +17,8 @@ using namespace lathe;
 
 LoweringTable::LoweringTable() {
   addActivations(*this);
+  addAttention(*this);
+  addContrib(*this);
   addContractions(*this);
   addConvolutions(*this);
   addElementwise(*this);
@@ -24,6 +26,7 @@ LoweringTable::LoweringTable() {
   addMovement(*this);
   addNormalizations(*this);
   addPooling(*this);
+  addQuantization(*this);
   addReductions(*this);
   addResampling(*this);
   addSearch(*this);

@@ -109,7 +109,7 @@ void addMovement(LoweringTable &table);
 void addIndexing(LoweringTable &table);
 void addSearch(LoweringTable &table);
 void addQuantization(LoweringTable &table);
-void addTransformer(LoweringTable &table);
+void addAttention(LoweringTable &table);
 void addContrib(LoweringTable &table);
 
 /// The operator is nothing but its closed form.

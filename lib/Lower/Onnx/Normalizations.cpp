@@ -207,15 +207,158 @@ static LogicalResult lowerLpNorm(Node &n) {
   return success();
 }
 
+//===----------------------------------------------------------------------===//
+// LRN
+//===----------------------------------------------------------------------===//
+
+/// Divided by a power of the mean square of the channels around.
+static LogicalResult lowerLrn(Node &n) {
+  Tensor x = n.value(0);
+  if (x.rank() < 2)
+    return n.refuse("its operand has no channels");
+  int64_t size = n.op.getInt("size", 1);
+  double alpha = n.op.getFloat("alpha", 1e-4) / double(size);
+  double beta = n.op.getFloat("beta", 0.75), bias = n.op.getFloat("bias", 1.0);
+  int64_t before = (size - 1) / 2, after = size - 1 - before;
+  Type f = statisticsType(x);
+  Value channels = n.t.dim(x.shape[1]);
+  n.set(n.t.generate(x.shape, n.element(), [&](Scalars &s, ValueRange at) {
+    Value first = s.max(s.sub(at[1], s.index(before)), s.index(0));
+    Value end = s.min(s.add(at[1], s.index(after + 1)), channels);
+    Value sum = s.loop(first, end, s.constant(f, 0),
+                       [&](Value k, ValueRange state) -> SmallVector<Value> {
+                         SmallVector<Value> position(at);
+                         position[1] = k;
+                         Value v = n.t.load(s, x, position);
+                         return {s.add(state[0], s.mul(v, v))};
+                       })[0];
+    Value base = s.add(s.mul(sum, s.like(sum, alpha)), s.like(sum, bias));
+    return s.div(n.t.load(s, x, at), s.pow(base, s.like(base, beta)));
+  }));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Norms of ONNX Runtime
+//===----------------------------------------------------------------------===//
+
+static Tensor optionalOperand(Node &n, unsigned i) {
+  return n.has(i) ? n.in(i) : Tensor();
+}
+
+static LogicalResult lowerSimplifiedNorm(Node &n) {
+  Tensor x = n.in(0);
+  SmallVector<int64_t> axes = range(n.axis(x.rank(), -1), x.rank());
+  Statistics statistics =
+      statisticsOf(n, x, axes, n.op.getFloat("epsilon", 1e-5), /*isRms=*/true);
+  if (n.hasResult(0))
+    n.set(applyNorm(n, statistics, n.in(1), {}, x.shape, n.element()));
+  if (n.hasResult(1))
+    n.set(n.t.convert(statistics.inverse, n.element(1)), 1);
+  return success();
+}
+
+/// A residual sum and its norm; the sum is result 3.
+static LogicalResult lowerSkipNorm(Node &n, bool isRms) {
+  Tensor x = n.in(0);
+  Tensor bias = optionalOperand(n, isRms ? 3 : 4);
+  SmallVector<Tensor> terms = {x, n.in(1)};
+  if (bias)
+    terms.push_back(bias);
+  Type f = statisticsType(x);
+  Tensor sum = n.t.mapTo(x.shape, terms, f, [](Scalars &s, Values v) {
+    Value total = s.add(v[0], v[1]);
+    return v.size() > 2 ? s.add(total, v[2]) : total;
+  });
+  if (n.hasResult(3))
+    n.set(n.t.convert(sum, n.element(3)), 3);
+  Statistics statistics = statisticsOf(n, sum, int64_t(x.rank() - 1),
+                                       n.op.getFloat("epsilon", 1e-12), isRms);
+  if (n.hasResult(0))
+    n.set(applyNorm(n, statistics, n.in(2),
+                    isRms ? Tensor() : optionalOperand(n, 3), x.shape,
+                    n.element()));
+  if (n.hasResult(1) && isRms)
+    return n.refuse("it has no mean");
+  if (n.hasResult(1))
+    n.set(n.t.convert(statistics.mean, n.element(1)), 1);
+  if (n.hasResult(2))
+    n.set(n.t.convert(statistics.inverse, n.element(2)), 2);
+  return success();
+}
+
+/// Rows of the tables of words, positions and segments, summed and normalized.
+static LogicalResult lowerEmbedNorm(Node &n) {
+  Tensor ids = n.value(0), words = n.value(2), positions = n.value(3);
+  bool hasSegments = n.has(1) && n.has(4);
+  Tensor segmentIds = hasSegments ? n.value(1) : Tensor();
+  Tensor segments = hasSegments ? n.value(4) : Tensor();
+  Tensor places = n.has(8) ? n.value(8) : Tensor();
+  SymbolicShape shape = {ids.shape[0], ids.shape[1], words.shape[1]};
+  Type f = statisticsType(words);
+  auto row = [&](Scalars &s, const Tensor &table, Value index, Value column) {
+    Value place = n.t.checkedIndex(s, index, n.t.dim(table.shape[0]));
+    return n.t.load(s, table, ValueRange{place, column});
+  };
+  Tensor sum = n.t.generate(shape, f, [&](Scalars &s, ValueRange at) {
+    ValueRange token = at.drop_back();
+    Value place = at[1];
+    if (places) {
+      Value batch = places.shape[0].isConstant(1) ? s.index(0) : at[0];
+      place = s.toIndex(n.t.load(s, places, ValueRange{batch, at[1]}));
+    }
+    Value total =
+        s.add(row(s, words, s.toIndex(n.t.load(s, ids, token)), at[2]),
+              row(s, positions, place, at[2]));
+    if (!hasSegments)
+      return total;
+    Value segment = s.toIndex(n.t.load(s, segmentIds, token));
+    return s.add(total, row(s, segments, segment, at[2]));
+  });
+  if (n.hasResult(2))
+    n.set(n.t.convert(sum, n.element(2)), 2);
+  Statistics statistics =
+      statisticsOf(n, sum, int64_t(2), n.op.getFloat("epsilon", 1e-12));
+  n.set(applyNorm(n, statistics, n.in(5), n.in(6), shape, n.element()));
+  if (!n.hasResult(1))
+    return success();
+  // Words of each sample; without a mask nothing is counted.
+  Type i32 = n.t.getBuilder().getI32Type();
+  if (!n.has(7)) {
+    n.set(n.t.splat({ids.shape[0]}, i32, 0), 1);
+    return success();
+  }
+  n.set(n.t.reduce(
+            n.in(7), int64_t(1), i32, IntegerAttr::get(i32, 0),
+            [](Scalars &s, Values v) {
+              return s.select(s.eq(v[0], s.like(v[0], 1)), s.like(v[0], 1),
+                              s.like(v[0], 0));
+            },
+            [](Scalars &s, Value a, Value b) { return s.add(a, b); }),
+        1);
+  return success();
+}
+
 void lathe::addNormalizations(LoweringTable &table) {
   const LoweringRow rows[] = {
       {"BatchNormalization", 7, lowerBatchNorm},
       {"GroupNormalization", 18, lowerGroupNorm},
       {"InstanceNormalization", 6, lowerInstanceNorm},
+      {"LRN", 1, lowerLrn},
       {"LayerNormalization", 17, lowerLayerNorm},
       {"LpNormalization", 1, lowerLpNorm},
       {"MeanVarianceNormalization", 9, lowerMeanVarianceNorm},
       {"RMSNormalization", 23, lowerRmsNorm},
+      {"SimplifiedLayerNormalization", 1, lowerSimplifiedNorm},
   };
   table.add("", rows);
+  const LoweringRow contrib[] = {
+      {"EmbedLayerNormalization", 1, lowerEmbedNorm},
+      {"SimplifiedLayerNormalization", 1, lowerSimplifiedNorm},
+      {"SkipLayerNormalization", 1,
+       [](Node &n) { return lowerSkipNorm(n, /*isRms=*/false); }},
+      {"SkipSimplifiedLayerNormalization", 1,
+       [](Node &n) { return lowerSkipNorm(n, /*isRms=*/true); }},
+  };
+  table.add("com.microsoft", contrib);
 }

@@ -257,8 +257,8 @@ SmallVector<Tap> Resizer::smoothTaps(Scalars &s, const ResizeAxis &axis,
   Value sum = f64(s, 0);
   for (int64_t k = 0; k < count; ++k) {
     Value place = s.add(first, s.index(k));
-    Value distance = s.mul(s.abs(s.sub(s.toFloat(place, s.getF64Type()), x)),
-                           f64(s, scale));
+    Value distance =
+        s.mul(s.abs(s.sub(s.toFloat(place, s.getF64Type()), x)), f64(s, scale));
     Value weight;
     if (kernel == Kernel::Linear) {
       weight = s.max(s.sub(f64(s, 1), distance), f64(s, 0));
@@ -322,8 +322,8 @@ LogicalResult Resizer::run() {
   StringRef mode = n.op.getString("mode", "nearest");
   transform = n.op.getString("coordinate_transformation_mode",
                              isOld ? "asymmetric" : "half_pixel");
-  rounding = n.op.getString("nearest_mode",
-                            isOld ? "floor" : "round_prefer_floor");
+  rounding =
+      n.op.getString("nearest_mode", isOld ? "floor" : "round_prefer_floor");
   kernel = mode == "cubic"     ? Kernel::Cubic
            : mode == "nearest" ? Kernel::Nearest
                                : Kernel::Linear;
@@ -336,48 +336,49 @@ LogicalResult Resizer::run() {
   Tensor x = n.value(0);
   Type type = getComputeType(x.element);
   double outside = n.op.getFloat("extrapolation_value", 0.0);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    // The elements of the box of taps, one axis after the other.
-    SmallVector<Value> position(coords);
-    Value beyond;
-    std::function<Value(unsigned)> sum = [&](unsigned axis) -> Value {
-      if (axis == axes.size())
-        return n.t.load(s, x, position);
-      if (!axes[axis])
-        return sum(axis + 1);
-      SmallVector<Tap> list = taps(s, *axes[axis], coords[axis]);
-      if (list.size() == 1) {
-        position[axis] = list[0].place;
-        return sum(axis + 1);
-      }
-      Value total;
-      for (const Tap &tap : list) {
-        position[axis] = tap.place;
-        Value part = s.mul(s.toFloat(sum(axis + 1), s.getF64Type()),
-                           tap.weight);
-        total = total ? s.add(total, part) : part;
-      }
-      return s.toFloat(total, s.getF64Type());
-    };
-    Value value = sum(0);
-    if (isa<FloatType>(type))
-      value = s.toFloat(value, type);
-    else if (isa<FloatType>(value.getType()))
-      value = s.toInteger(value, type, isUnsigned(x.element));
-    if (!extrapolates)
-      return value;
-    for (auto [axis, resized] : llvm::enumerate(axes)) {
-      if (!resized)
-        continue;
-      Value at = coordinate(s, *resized, coords[axis]);
-      Value last = s.toFloat(s.sub(n.t.dim(resized->from), s.index(1)),
-                             s.getF64Type());
-      Value out = s.logicalOr(s.lt(at, f64(s, 0)), s.gt(at, last));
-      beyond = beyond ? s.logicalOr(beyond, out) : out;
-    }
-    return beyond ? s.select(beyond, s.constant(type, outside), value) : value;
-  }));
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        // The elements of the box of taps, one axis after the other.
+        SmallVector<Value> position(coords);
+        Value beyond;
+        std::function<Value(unsigned)> sum = [&](unsigned axis) -> Value {
+          if (axis == axes.size())
+            return n.t.load(s, x, position);
+          if (!axes[axis])
+            return sum(axis + 1);
+          SmallVector<Tap> list = taps(s, *axes[axis], coords[axis]);
+          if (list.size() == 1) {
+            position[axis] = list[0].place;
+            return sum(axis + 1);
+          }
+          Value total;
+          for (const Tap &tap : list) {
+            position[axis] = tap.place;
+            Value part =
+                s.mul(s.toFloat(sum(axis + 1), s.getF64Type()), tap.weight);
+            total = total ? s.add(total, part) : part;
+          }
+          return s.toFloat(total, s.getF64Type());
+        };
+        Value value = sum(0);
+        if (isa<FloatType>(type))
+          value = s.toFloat(value, type);
+        else if (isa<FloatType>(value.getType()))
+          value = s.toInteger(value, type, isUnsigned(x.element));
+        if (!extrapolates)
+          return value;
+        for (auto [axis, resized] : llvm::enumerate(axes)) {
+          if (!resized)
+            continue;
+          Value at = coordinate(s, *resized, coords[axis]);
+          Value last = s.toFloat(s.sub(n.t.dim(resized->from), s.index(1)),
+                                 s.getF64Type());
+          Value out = s.logicalOr(s.lt(at, f64(s, 0)), s.gt(at, last));
+          beyond = beyond ? s.logicalOr(beyond, out) : out;
+        }
+        return beyond ? s.select(beyond, s.constant(type, outside), value)
+                      : value;
+      }));
   return success();
 }
 
@@ -426,8 +427,7 @@ Value GridSampler::reflect(Scalars &s, Value x, Value low, Value high) {
   // The distance from `low`, folded at twice the span.
   Value distance = s.abs(s.sub(x, low));
   Value period = s.mul(safe, two);
-  Value rest = s.sub(distance,
-                     s.mul(s.floor(s.div(distance, period)), period));
+  Value rest = s.sub(distance, s.mul(s.floor(s.div(distance, period)), period));
   Value folded = s.select(s.gt(rest, safe), s.sub(period, rest), rest);
   return s.select(s.eq(span, f64(s, 0)), low, s.add(low, folded));
 }
@@ -479,16 +479,16 @@ SmallVector<Tap> GridSampler::taps(Scalars &s, Value point, Value extent) {
   }
   SmallVector<Tap> list;
   for (auto [k, weight] : llvm::enumerate(weights))
-    list.push_back(settle(
-        s, s.add(base, s.index(first + static_cast<int64_t>(k))), weight,
-        extent));
+    list.push_back(settle(s,
+                          s.add(base, s.index(first + static_cast<int64_t>(k))),
+                          weight, extent));
   return list;
 }
 
 LogicalResult GridSampler::run() {
-  StringRef mode = n.op.getString("mode", n.opset() < 20 ? "bilinear"
-                                                         : "linear");
-  kernel = mode == "nearest" ? Kernel::Nearest
+  StringRef mode =
+      n.op.getString("mode", n.opset() < 20 ? "bilinear" : "linear");
+  kernel = mode == "nearest"                      ? Kernel::Nearest
            : mode == "cubic" || mode == "bicubic" ? Kernel::Cubic
                                                   : Kernel::Linear;
   StringRef written = n.op.getString("padding_mode", "zeros");
@@ -499,40 +499,40 @@ LogicalResult GridSampler::run() {
   Tensor x = n.value(0), grid = n.value(1);
   unsigned spatial = x.rank() - 2;
   Type type = getComputeType(x.element);
-  n.set(n.t.generate(n.shape(), n.element(), [&](Scalars &s,
-                                                 ValueRange coords) {
-    SmallVector<Value> at = {coords[0]};
-    llvm::append_range(at, coords.drop_front(2));
-    SmallVector<Value> position(coords.take_front(2));
-    Value inside;
-    std::function<Value(unsigned)> sum = [&](unsigned k) -> Value {
-      if (k == spatial) {
-        auto read = [&] {
-          return s.toFloat(n.t.load(s, x, position), s.getF64Type());
+  n.set(
+      n.t.generate(n.shape(), n.element(), [&](Scalars &s, ValueRange coords) {
+        SmallVector<Value> at = {coords[0]};
+        llvm::append_range(at, coords.drop_front(2));
+        SmallVector<Value> position(coords.take_front(2));
+        Value inside;
+        std::function<Value(unsigned)> sum = [&](unsigned k) -> Value {
+          if (k == spatial) {
+            auto read = [&] {
+              return s.toFloat(n.t.load(s, x, position), s.getF64Type());
+            };
+            if (!inside)
+              return read();
+            return s.select(inside, read(), f64(s, 0));
+          }
+          // The last number of a point belongs to the first spatial dim.
+          SmallVector<Value> number(at);
+          number.push_back(s.index(spatial - 1 - k));
+          Value point = s.toFloat(n.t.load(s, grid, number), s.getF64Type());
+          Value total;
+          for (const Tap &tap : taps(s, point, n.t.dim(x.shape[k + 2]))) {
+            Value outer = inside;
+            if (tap.inside)
+              inside = inside ? s.logicalAnd(inside, tap.inside) : tap.inside;
+            position.push_back(tap.place);
+            Value part = s.mul(sum(k + 1), tap.weight);
+            position.pop_back();
+            inside = outer;
+            total = total ? s.add(total, part) : part;
+          }
+          return total;
         };
-        if (!inside)
-          return read();
-        return s.select(inside, read(), f64(s, 0));
-      }
-      // The last number of a point belongs to the first spatial dim.
-      SmallVector<Value> number(at);
-      number.push_back(s.index(spatial - 1 - k));
-      Value point = s.toFloat(n.t.load(s, grid, number), s.getF64Type());
-      Value total;
-      for (const Tap &tap : taps(s, point, n.t.dim(x.shape[k + 2]))) {
-        Value outer = inside;
-        if (tap.inside)
-          inside = inside ? s.logicalAnd(inside, tap.inside) : tap.inside;
-        position.push_back(tap.place);
-        Value part = s.mul(sum(k + 1), tap.weight);
-        position.pop_back();
-        inside = outer;
-        total = total ? s.add(total, part) : part;
-      }
-      return total;
-    };
-    return s.cast(sum(0), s.getF64Type(), type);
-  }));
+        return s.cast(sum(0), s.getF64Type(), type);
+      }));
   return success();
 }
 

@@ -73,10 +73,18 @@ static void transferQLinearMatMul(Node &n) {
 }
 
 static void transferFusedMatMul(Node &n) {
-  if (!n.ranked(0) || !n.ranked(1) || n.op.getInt("transBatchA", 0) ||
-      n.op.getInt("transBatchB", 0))
+  if (!n.ranked(0) || !n.ranked(1))
     return;
   SymbolicShape a = n.shape(0), b = n.shape(1);
+  // The first dim goes behind the other leading ones.
+  auto moveBatch = [](SymbolicShape &shape) {
+    if (shape.size() > 2)
+      std::rotate(shape.begin(), shape.begin() + 1, shape.end() - 1);
+  };
+  if (n.op.getInt("transBatchA", 0))
+    moveBatch(a);
+  if (n.op.getInt("transBatchB", 0))
+    moveBatch(b);
   auto transpose = [](SymbolicShape &shape) {
     if (shape.size() >= 2)
       std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);

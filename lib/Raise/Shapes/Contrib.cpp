@@ -108,11 +108,15 @@ static void transferGroupQueryAttention(Node &n) {
   int64_t packed = n.has(1) ? heads : heads + 2 * kvHeads;
   Poly size = context.fdiv(q[2], n.engine.dim(packed));
   n.setLeaf(SymbolicShape{q[0], q[1], size * heads});
+  // The cache grows to all rows where it is not larger from the start.
   for (unsigned k : {1, 2}) {
-    if (k >= n.numResults())
-      break;
-    Poly total =
-        n.has(k + 2) ? n.engine.unknownDim(n.op->getResult(k), 2) : q[1];
+    Poly total = q[1];
+    if (n.ranked(k + 2) && n.in(k + 2).rank() == 4) {
+      auto all = n.has(6) ? n.engine.listOf(n.in(6)) : std::nullopt;
+      if (!all || all->size() != 1 || !(*all)[0].isPoly())
+        return;
+      total = context.max(n.shape(k + 2)[2], (*all)[0].poly());
+    }
     n.setLeaf(SymbolicShape{q[0], n.engine.dim(kvHeads), total, size}, k);
   }
 }

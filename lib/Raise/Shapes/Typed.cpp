@@ -125,10 +125,8 @@ bool shapes::visitTyped(Engine &engine, Operation *op) {
       })
       .Case([&](EmbeddingOp embedding) {
         OptionalShape shape = shapeOf(engine, embedding.getIds());
-        ArrayRef<int64_t> table =
-            cast<WeightType>(embedding.getTable().getType()).getShape();
-        if (shape && table.size() == 2) {
-          shape->push_back(engine.dim(table[1]));
+        if (shape) {
+          shape->push_back(engine.dim(embedding.getColumns()));
           setLeaf(engine, embedding.getResult(), shape);
         }
         return true;

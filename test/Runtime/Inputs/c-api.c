@@ -85,7 +85,7 @@ static void testRaw(lathe_model *model) {
   /* By place instead of name, into the caller's memory. */
   float logits[32];
   lathe_tensor output = inputOf(NULL, logits, sizeof logits, 0, 0, NULL);
-  lathe_run_options options = {sizeof options, "plain", NULL};
+  lathe_run_options options = {sizeof options, "plain", NULL, 0};
   input.name = NULL;
   CHECK(lathe_model_run(model, &options, &input, 1, &output, 1) == 0);
   output.bytes = sizeof logits - 1;

@@ -19,6 +19,9 @@ struct EmbeddingSpec {
   int64_t columns = 0;
   /// Element type of the table: f32 (also when null), f16 or bf16.
   mlir::Type tableType;
+  /// The table is the weight of a linear, whose output columns are the rows
+  /// here: panels [ceil(count / 64)][columns][64] of f32.
+  bool inPanels = false;
   /// i64 (also when null) or i32.
   mlir::Type idType;
 };
@@ -33,9 +36,10 @@ struct EmbeddingSpec {
 ///     %rows: index, %count: index)
 ///
 /// y[m, :] = table[ids[m], :] for m in [0, rows), all row-major with `columns`
-/// columns; the table has `count` rows. An id in [-count, -1] counts from the
-/// end, as in ONNX's Gather. Another id outside the table reports
-/// LATHE_FAIL_INDEX through the context and reads the nearest row.
+/// columns (but see EmbeddingSpec::inPanels); the table has `count` rows. An id
+/// in [-count, -1] counts from the end, as in ONNX's Gather. Another id outside
+/// the table reports LATHE_FAIL_INDEX through the context and reads the nearest
+/// row.
 mlir::func::FuncOp emitEmbeddingKernel(mlir::ModuleOp module,
                                        llvm::StringRef name,
                                        const EmbeddingSpec &spec,

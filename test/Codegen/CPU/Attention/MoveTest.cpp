@@ -280,6 +280,36 @@ static void checkEmbedding(const CpuTarget &target, int64_t columns,
   }
 }
 
+/// The same look-up in the panels of a linear's weight.
+static void checkPanels(const CpuTarget &target, int64_t columns,
+                        Report &report, Random &random) {
+  CompiledKernel kernel(target, [&](ModuleOp module) {
+    EmbeddingSpec spec;
+    spec.columns = columns;
+    spec.inPanels = true;
+    return emitEmbeddingKernel(module, "embedding", spec, target);
+  });
+  constexpr int64_t count = 130, panels = 3;
+  std::vector<int64_t> ids = {0, 63, 64, 129, -1, -130};
+  GuardedBuffer table(panels * columns * 64 * 4);
+  for (size_t i = 0; i < table.size() / 4; ++i)
+    table.as<float>()[i] = random.normal();
+  int64_t rows = ids.size();
+  GuardedBuffer y(rows * columns * 4);
+  std::vector<float> expected;
+  for (int64_t id : ids)
+    for (int64_t k = 0; k < columns; ++k) {
+      int64_t row = id < 0 ? id + count : id;
+      expected.push_back(
+          table.as<float>()[(row / 64 * columns + k) * 64 + row % 64]);
+    }
+  Pool pool(2);
+  kernel.call(pool, {Argument(ids.data(), rows), 0, argument(table), 0,
+                     argument(y), 0, rows, count});
+  report.check("embedding in panels, columns:" + describe({columns}),
+               memcmp(expected.data(), y.as<float>(), y.size()) == 0);
+}
+
 bool lathe::test::testMoves(const CpuTarget &target) {
   Report report;
   testRope(target, report);
@@ -289,5 +319,7 @@ bool lathe::test::testMoves(const CpuTarget &target) {
     for (int type : {0, 1, 2})
       for (bool wideIds : {true, false})
         checkEmbedding(target, columns, type, wideIds, report, random);
+  for (int64_t columns : {64, 37, 3})
+    checkPanels(target, columns, report, random);
   return report.finish("moves");
 }
