@@ -49,6 +49,26 @@ static bool isSequence(const rt::Entry &entry, const rt::ValueDecl &decl) {
          decl.shape[1].name == entry.roles.sequence;
 }
 
+llvm::Error StageRunner::cutLabels(const rt::TensorMap &data, int64_t had) {
+  const rt::Tensor *found = data.find("y");
+  if (!found || found->rank() < 1 || found->rank() > 2 ||
+      found->shape()[0] < numItems)
+    return llvm::Error::success();
+  y = found->rows(0, numItems);
+  if (y.rank() == 1 || y.shape()[1] != had || had == numPositions)
+    return llvm::Error::success();
+  auto cut = cutPositions(y, numPositions);
+  if (!cut)
+    return cut.takeError();
+  y = std::move(*cut);
+  return llvm::Error::success();
+}
+
+std::pair<int64_t, int64_t> StageRunner::itemsOf(unsigned chunk) const {
+  int64_t first = chunk * chunkItems;
+  return {first, std::min(chunkItems, numItems - first)};
+}
+
 llvm::Error StageRunner::setUp(const rt::TensorMap &data,
                                const Options &options) {
   const rt::Entry &decl = entry();
@@ -74,6 +94,7 @@ llvm::Error StageRunner::setUp(const rt::TensorMap &data,
     numItems = std::min(numItems, options.limit);
   if (numItems == 0)
     return llvm::createStringError("the data have no items");
+  int64_t had = 0; // positions of an item before they are cut
   for (const rt::ValueDecl &input : decl.inputs) {
     auto found = items_.tensors.find(input.name);
     if (found == items_.tensors.end())
@@ -82,7 +103,7 @@ llvm::Error StageRunner::setUp(const rt::TensorMap &data,
     tensor = tensor.rows(0, numItems);
     if (!isSequence(decl, input) || tensor.rank() < 2)
       continue;
-    numPositions = tensor.shape()[1];
+    numPositions = had = tensor.shape()[1];
     if (options.positions <= 0 || options.positions >= numPositions)
       continue;
     auto cut = cutPositions(tensor, options.positions);
@@ -92,6 +113,8 @@ llvm::Error StageRunner::setUp(const rt::TensorMap &data,
     numPositions = options.positions;
   }
   if (llvm::Error error = chooseChunk(options))
+    return error;
+  if (llvm::Error error = cutLabels(data, had))
     return error;
   int output = rt::logitsOutput(decl);
   if (output < 0)
@@ -235,11 +258,10 @@ int StageRunner::stageOf(llvm::StringRef site) const {
 }
 
 llvm::Error StageRunner::bind(unsigned chunk) {
-  int64_t first = chunk * chunkItems;
-  int64_t end = std::min(numItems, first + chunkItems);
+  auto [first, count] = itemsOf(chunk);
   inputs.tensors.clear();
   for (const auto &[name, tensor] : items_.tensors)
-    inputs.tensors[name] = tensor.rows(first, end);
+    inputs.tensors[name] = tensor.rows(first, first + count);
   std::vector<std::string> notes;
   if (llvm::Error error = toError(rt::completeInputs(
           entry(), rt::InputOptions(), inputs, notes)))

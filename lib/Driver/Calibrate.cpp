@@ -65,45 +65,66 @@ static void recordSeconds(const StageRunner &runner, Profile &profile) {
   profile.seconds["model"] = whole;
 }
 
-llvm::Expected<Profile> lathe::calibrate(ModuleOp model,
-                                         const rt::TensorMap &data,
-                                         const CalibrateOptions &options) {
-  Profile profile;
+llvm::Expected<std::unique_ptr<PreparedCalibration>>
+PreparedCalibration::create(ModuleOp model, const rt::TensorMap &data,
+                            const CalibrateOptions &options) {
+  auto result = std::make_unique<PreparedCalibration>();
+  Profile &profile = result->profile;
   auto requests = parseCalibration(options.passes, model.getContext(),
                                    profile.consumers);
   if (!requests)
     return requests.takeError();
+  result->requests = std::move(*requests);
   auto program = loadForSearch(model, options.compile);
   if (!program)
     return program.takeError();
   auto pool = rt::ThreadPool::create(options.compile.threads);
   if (pool.failed())
     return llvm::createStringError(pool.message());
+  result->pool = std::move(*pool);
   auto runner =
-      StageRunner::create(*program, "plain", **pool, data, options.run);
+      StageRunner::create(*program, "plain", *result->pool, data, options.run);
   if (!runner)
     return runner.takeError();
+  result->runner = std::move(*runner);
 
   profile.source = sourceHash(model);
   profile.passes = appliedPasses(model);
-  profile.data = (*runner)->dataHash();
-  profile.items = (*runner)->items();
-  profile.positions = (*runner)->positions();
-  std::string partial = options.output + ".partial";
-  profile = continueProfile(profile, partial, options);
-  if (llvm::Error error = (*runner)->prepare([&](unsigned done, unsigned all) {
-        options.progress("dense run", double(done) / all);
-      }))
+  profile.data = result->runner->dataHash();
+  profile.items = result->runner->items();
+  profile.positions = result->runner->positions();
+  result->partial = options.output + ".partial";
+  profile = continueProfile(profile, result->partial, options);
+  if (llvm::Error error =
+          result->runner->prepare([&](unsigned done, unsigned all) {
+            options.progress("dense run", double(done) / all);
+          }))
     return std::move(error);
-  recordSeconds(**runner, profile);
-  CalibrationContext context{**runner, model, profile,
+  recordSeconds(*result->runner, profile);
+  return std::move(result);
+}
+
+llvm::Error PreparedCalibration::runRequests(ModuleOp model,
+                                             const CalibrateOptions &options) {
+  CalibrationContext context{*runner, model, profile,
                              [&] { return profile.save(partial); },
                              options.progress};
-  for (auto &request : *requests)
+  for (auto &request : requests)
     if (llvm::Error error = request->run(context))
-      return std::move(error);
+      return error;
   if (llvm::Error error = profile.save(options.output))
-    return std::move(error);
+    return error;
   (void)llvm::sys::fs::remove(partial);
-  return std::move(profile);
+  return llvm::Error::success();
+}
+
+llvm::Expected<Profile> lathe::calibrate(ModuleOp model,
+                                         const rt::TensorMap &data,
+                                         const CalibrateOptions &options) {
+  auto prepared = PreparedCalibration::create(model, data, options);
+  if (!prepared)
+    return prepared.takeError();
+  if (llvm::Error error = (*prepared)->runRequests(model, options))
+    return std::move(error);
+  return std::move((*prepared)->profile);
 }

@@ -7,6 +7,7 @@
 
 #include "lathe/Driver/Calibrate.h"
 #include "Command.h"
+#include "Progress.h"
 #include "lathe/Runtime/Npz.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
@@ -36,47 +37,6 @@ static cl::opt<int64_t>
     memoryOption("memory", cl::init(2048), cl::value_desc("MB"),
                  cl::desc("For kept values; beyond, they are computed again"),
                  CALIBRATE);
-
-namespace {
-
-/// A line on the terminal with what is done and the time that is left.
-class ProgressLine {
-public:
-  explicit ProgressLine(bool shown) : shown(shown) {}
-  ~ProgressLine() {
-    if (started)
-      llvm::errs() << "\n";
-  }
-
-  void show(llvm::StringRef what, double share) {
-    if (!shown)
-      return;
-    auto now = std::chrono::steady_clock::now();
-    if (what != task) {
-      task = what.str();
-      start = now;
-      first = share;
-    } else if (now - last < std::chrono::milliseconds(200)) {
-      return;
-    }
-    last = now;
-    started = true;
-    double seconds = std::chrono::duration<double>(now - start).count();
-    llvm::errs() << llvm::formatv("\r{0}: {1,3} %", what,
-                                  int(std::min(1.0, share) * 100));
-    if (share > first)
-      llvm::errs() << llvm::formatv(
-          ", {0:f0} s left   ", seconds * (1 - share) / (share - first));
-  }
-
-private:
-  bool shown, started = false;
-  std::string task;
-  double first = 0;
-  std::chrono::steady_clock::time_point start, last;
-};
-
-} // namespace
 
 llvm::Error cli::runCalibrate() {
   auto start = std::chrono::steady_clock::now();

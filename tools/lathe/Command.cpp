@@ -26,7 +26,8 @@ namespace cl = llvm::cl;
   cl::sub(subCommand("inspect")), cl::sub(subCommand("run")),                  \
       cl::sub(subCommand("compare")), cl::sub(subCommand("eval")),             \
       cl::sub(subCommand("generate")), cl::sub(subCommand("bench")),           \
-      cl::sub(subCommand("compile")), cl::sub(subCommand("calibrate"))
+      cl::sub(subCommand("compile")), cl::sub(subCommand("calibrate")),        \
+      cl::sub(subCommand("compress"))
 
 static cl::opt<std::string, true> modelOption(cl::Positional, cl::Required,
                                               cl::desc("MODEL"),

@@ -95,6 +95,7 @@ llvm::Error runEval();
 llvm::Error runGenerate();
 llvm::Error runBench();
 llvm::Error runCompile();
+llvm::Error runCompress();
 llvm::Error runCalibrate();
 llvm::Error runProfile();
 llvm::Error runDoctor();

@@ -62,6 +62,11 @@ static const Entry commands[] = {
      "Writes model.so, model.weights, model.h and model.json.\n"
      "  Example: lathe compile model.onnx -o model/",
      runCompile},
+    {"compress",
+     "Searches for the best model under a budget.\n"
+     "  Example: lathe compress model.onnx --data calib.npz --limit 10 --seq "
+     "256 --budget size=0.7 -o out/",
+     runCompress},
     {"doctor",
      "What is installed, CPU levels, measured peaks, and what is missing.\n"
      "  Example: lathe doctor",

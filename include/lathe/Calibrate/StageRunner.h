@@ -54,6 +54,10 @@ public:
   int64_t items() const { return numItems; }
   int64_t positions() const { return numPositions; }
   unsigned chunks() const { return numChunks; }
+  /// First item of a chunk and how many there are.
+  std::pair<int64_t, int64_t> itemsOf(unsigned chunk) const;
+  /// The array `y` of the data, cut like the inputs; null without one.
+  const rt::Tensor *labels() const { return y.rank() ? &y : nullptr; }
   rt::ThreadPool &pool() { return *threads; }
   /// Hash of the items that are run on: names, types, shapes and bytes.
   std::string dataHash() const;
@@ -100,6 +104,7 @@ public:
 
 private:
   StageRunner() = default;
+  llvm::Error cutLabels(const rt::TensorMap &data, int64_t had);
   llvm::Error setUp(const rt::TensorMap &data, const Options &options);
   llvm::Error chooseChunk(const Options &options);
   void findLiveValues();
@@ -113,6 +118,7 @@ private:
   rt::ThreadPool *threads = nullptr;
   std::unique_ptr<rt::Session> session;
   rt::TensorMap items_;            ///< cut to the items and positions
+  rt::Tensor y;                    ///< labels, of rank 0 without
   rt::TensorMap inputs;            ///< of the chunk in hand
   int64_t numItems = 0, numPositions = 0, chunkItems = 1;
   unsigned numChunks = 0, stride = 1, scoredOutput = 0;

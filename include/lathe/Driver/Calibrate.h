@@ -8,6 +8,7 @@
 #ifndef LATHE_DRIVER_CALIBRATE_H
 #define LATHE_DRIVER_CALIBRATE_H
 
+#include "lathe/Calibrate/Calibration.h"
 #include "lathe/Calibrate/Profile.h"
 #include "lathe/Calibrate/StageRunner.h"
 #include "lathe/Driver/Driver.h"
@@ -31,6 +32,24 @@ struct CalibrateOptions {
   /// Shows what is being done and the share of it that is done, 0 to 1.
   std::function<void(llvm::StringRef what, double share)> progress;
   std::function<void(const llvm::Twine &)> note;
+};
+
+/// A model ready to be searched, and its profile so far.
+struct PreparedCalibration {
+  std::unique_ptr<rt::ThreadPool> pool;
+  std::unique_ptr<StageRunner> runner;
+  std::vector<std::unique_ptr<CalibrationRequest>> requests;
+  Profile profile;
+  std::string partial; ///< file of checkpoints
+
+  /// Compiles, runs the original model and measures its stages.
+  static llvm::Expected<std::unique_ptr<PreparedCalibration>>
+  create(mlir::ModuleOp model, const rt::TensorMap &data,
+         const CalibrateOptions &options);
+
+  /// Runs all requests and writes the profile to `options.output`.
+  llvm::Error runRequests(mlir::ModuleOp model,
+                          const CalibrateOptions &options);
 };
 
 /// Runs the model on `data` and writes the profile. After an interruption,
