@@ -427,13 +427,19 @@ OwningOpRef<ModuleOp> Importer::run() {
 OwningOpRef<ModuleOp> lathe::importOnnx(StringRef path, MLIRContext *context,
                                         const ImportOptions &options,
                                         Problems &problems) {
-  context->loadDialect<LatheDialect, arith::ArithDialect, func::FuncDialect>();
   OnnxModelOptions modelOptions = {options.externalDataRoots};
   std::unique_ptr<OnnxModel> model =
       OnnxModel::load(path, modelOptions, problems);
   if (!model)
     return {};
-  OwningOpRef<ModuleOp> module = Importer(*model, context, problems).run();
+  return importOnnx(*model, context, problems);
+}
+
+OwningOpRef<ModuleOp> lathe::importOnnx(const OnnxModel &model,
+                                        MLIRContext *context,
+                                        Problems &problems) {
+  context->loadDialect<LatheDialect, arith::ArithDialect, func::FuncDialect>();
+  OwningOpRef<ModuleOp> module = Importer(model, context, problems).run();
   if (!problems.empty())
     return {};
   return module;

@@ -196,6 +196,22 @@ Value Materializer::reshapeConstant(Location loc, Value base,
 // Values
 //===----------------------------------------------------------------------===//
 
+/// `made` comes from the node of `value`. Equal values are one operation, which
+/// comes from the first of them.
+static void setProvenance(OpResult value, IndexExprOp made) {
+  auto from = dyn_cast_or_null<DictionaryAttr>(
+      value.getOwner()->getDiscardableAttr(LatheDialect::kFromAttr));
+  auto outputs = from ? from.getAs<ArrayAttr>("outputs") : ArrayAttr();
+  unsigned number = value.getResultNumber();
+  if (!outputs || number >= outputs.size() ||
+      made->hasAttr(LatheDialect::kFromAttr))
+    return;
+  NamedAttrList entries(from);
+  entries.set("outputs", ArrayAttr::get(made.getContext(), outputs[number]));
+  made->setDiscardableAttr(LatheDialect::kFromAttr,
+                           entries.getDictionary(made.getContext()));
+}
+
 Value Materializer::make(Value value) {
   Operation *maker = value.getDefiningOp();
   const ValueInfo *info = shapes.lookup(value);
@@ -241,6 +257,8 @@ Value Materializer::make(Value value) {
                                atom.operands(), shape);
     if (!result)
       result = forms.get(loc, form, shape, moved);
+    if (auto made = result.getDefiningOp<IndexExprOp>())
+      setProvenance(cast<OpResult>(value), made);
   }
   if (moved == element)
     return result;

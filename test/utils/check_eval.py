@@ -35,6 +35,11 @@ def logits(begin, end):
     for value in session.get_inputs():
         if value.name.startswith("past"):
             arrays[value.name] = past(value, end - begin)
+        elif value.name == "attention_mask":
+            arrays.setdefault(value.name, np.ones_like(arrays["input_ids"]))
+        elif value.name == "position_ids":
+            counted = np.arange(arrays["input_ids"].shape[1])
+            arrays.setdefault(value.name, np.tile(counted, (end - begin, 1)))
     return session.run([session.get_outputs()[0].name], arrays)[0]
 
 

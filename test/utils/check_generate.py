@@ -1,8 +1,10 @@
-"""check_generate.py MODEL TOKENS... [-n N]
+"""check_generate.py MODEL TOKENS... [-n N] [--folder DIR]
 
 `lathe generate` gives the tokens of a greedy loop over onnxruntime with its
 cache, for every prompt (tokens with commas between). A first difference is
-accepted only where onnxruntime's two best logits are within 1e-3.
+accepted only where onnxruntime's two best logits are within 1e-3. With
+--folder the model is also compiled to DIR, and `lathe generate` and `lathe-run`
+start from there.
 """
 
 import argparse
@@ -17,6 +19,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("model")
 parser.add_argument("prompts", nargs="+")
 parser.add_argument("-n", type=int, default=64)
+parser.add_argument("--folder")
 args = parser.parse_args()
 
 session = onnxruntime.InferenceSession(args.model, providers=["CPUExecutionProvider"])
@@ -47,11 +50,21 @@ def greedy(prompt):
     return tokens, margins
 
 
+programs = [["lathe", "generate", args.model]]
+if args.folder:
+    compile_command = ["lathe", "compile", args.model, "-o", args.folder]
+    subprocess.run(compile_command, check=True, stdout=subprocess.DEVNULL)
+    programs += [["lathe", "generate", args.folder], ["lathe-run", args.folder, "--generate"]]
+
 for prompt in args.prompts:
-    command = ["lathe", "generate", args.model, "--tokens", prompt, "-n", str(args.n), "--json"]
-    result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     tokens, margins = greedy([int(token) for token in prompt.split(",")])
-    same = next((i for i, (a, b) in enumerate(zip(result["tokens"], tokens)) if a != b), args.n)
-    print(f"{prompt}: {same} of {args.n} tokens equal")
-    if same < args.n and margins[same] >= 1e-3 or len(result["tokens"]) != args.n:
-        sys.exit(f"error: token {same} is {result['tokens'][same]}, onnxruntime's {tokens[same]}")
+    for program in programs:
+        command = program + ["--tokens", prompt, "-n", str(args.n), "--json"]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+        found = json.loads(output)["tokens"]
+        same = next((i for i, (a, b) in enumerate(zip(found, tokens)) if a != b), args.n)
+        print(f"{program[0]}, {prompt}: {same} of {args.n} tokens equal")
+        if len(found) != args.n:
+            sys.exit(f"error: {len(found)} tokens instead of {args.n}")
+        if same < args.n and margins[same] >= 1e-3:
+            sys.exit(f"error: token {same} is {found[same]}, onnxruntime's {tokens[same]}")

@@ -65,7 +65,7 @@ class Compiled:
         inputs, outputs = self.scratch / "in.npz", self.scratch / "out.npz"
         np.savez(inputs, **arrays)
         subprocess.run(["lathe-run", self.folder, "--inputs", inputs, "--outputs", outputs],
-                       check=True)
+                       check=True, stdout=subprocess.DEVNULL)
         return {name.removeprefix("out."): a for name, a in np.load(outputs).items()}
 
 

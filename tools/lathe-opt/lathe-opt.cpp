@@ -7,18 +7,20 @@
 ///
 /// \file
 /// Implements `lathe-opt`: mlir-opt with Lathe's dialect and passes, which also
-/// reads ONNX files. What passes make is kept, so that all that is printed can
-/// be read back: `-o F` gathers it in `F.weights`, output to the terminal names
-/// the spill folder of the payload store.
+/// reads and writes ONNX files. What passes make is kept, so that all that is
+/// printed can be read back: `-o F` gathers it in `F.weights`, output to the
+/// terminal names the spill folder of the payload store.
 ///
 //===----------------------------------------------------------------------===//
 
+#include "lathe/Export/OnnxExporter.h"
 #include "lathe/Import/OnnxImporter.h"
 #include "lathe/InitAllDialects.h"
 #include "lathe/InitAllPasses.h"
 #include "lathe/Raise/Pipelines.h"
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/DialectRegistry.h"
+#include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Support/FileUtilities.h"
@@ -34,7 +36,7 @@ using namespace mlir;
 namespace cl = llvm::cl;
 namespace fs = llvm::sys::fs;
 
-static cl::OptionCategory category("Options for .onnx input");
+static cl::OptionCategory category("Options for .onnx files");
 static cl::opt<lathe::ModelLevel>
     level("lathe-level", cl::desc("How far a .onnx input is taken"),
           cl::values(clEnumValN(lathe::ModelLevel::Imported, "imported",
@@ -48,6 +50,11 @@ static cl::list<std::string> externalDataRoots(
     "external-data-root",
     cl::desc("A further folder in which external data of the model may lie"),
     cl::value_desc("folder"), cl::cat(category));
+static cl::opt<uint64_t> embedLimit(
+    "onnx-embed-limit",
+    cl::desc("Bytes of weights up to which a written .onnx file holds them "
+             "itself; beyond, they go to FILE.data"),
+    cl::value_desc("bytes"), cl::init(lathe::kEmbedLimit), cl::cat(category));
 
 namespace {
 /// Sets up the payload store of the context that mlir-opt makes.
@@ -157,6 +164,48 @@ static std::unique_ptr<llvm::MemoryBuffer> readModel(llvm::StringRef path,
   return llvm::MemoryBuffer::getMemBufferCopy(bytecode, path);
 }
 
+/// Writes the module in `bytecode` to the ONNX file `output`.
+static LogicalResult writeOnnx(llvm::StringRef bytecode, llvm::StringRef input,
+                               llvm::StringRef output,
+                               const DialectRegistry &registry) {
+  MLIRContext context(registry);
+  OwningOpRef<ModuleOp> module =
+      parseSourceString<ModuleOp>(bytecode, ParserConfig(&context));
+  if (!module)
+    return failure();
+  lathe::ExportOptions options;
+  options.externalDataRoots = externalDataRoots;
+  options.searchFolder = llvm::sys::path::parent_path(input).str();
+  options.embedLimit = embedLimit;
+  if (llvm::Error error = lathe::exportOnnx(*module, output, options))
+    return reportError(llvm::toString(std::move(error)));
+  return success();
+}
+
+/// Runs the pipeline and writes what it makes to an ONNX file. The module goes
+/// through bytecode, with new payloads beside it until they are in the file.
+static LogicalResult optimizeToOnnx(llvm::StringRef input,
+                                    llvm::StringRef output,
+                                    std::unique_ptr<llvm::MemoryBuffer> file,
+                                    DialectRegistry &registry,
+                                    MlirOptMainConfig config) {
+  if (!config.inputSplitMarker().empty())
+    return reportError(output + ": --split-input-file makes several modules, "
+                                "an ONNX file holds one");
+  SmallString<128> payloads;
+  if (std::error_code error =
+          fs::createUniqueFile(output + ".%%%%%%%%.weights.tmp", payloads))
+    return reportError(output + ": " + error.message());
+  llvm::scope_exit remove([&] { fs::remove(payloads); });
+  gatherPayloads(config, payloads.str().str());
+  config.emitBytecode(true);
+  std::string bytecode;
+  llvm::raw_string_ostream os(bytecode);
+  if (failed(MlirOptMain(os, std::move(file), registry, config)))
+    return failure();
+  return writeOnnx(bytecode, input, output, registry);
+}
+
 static LogicalResult optimize(llvm::StringRef input, llvm::StringRef output,
                               DialectRegistry &registry) {
   auto config = MlirOptMainConfig::createFromCLOptions();
@@ -172,12 +221,11 @@ static LogicalResult optimize(llvm::StringRef input, llvm::StringRef output,
   }
 
   llvm::StringRef suffix = llvm::sys::path::extension(output);
-  if (suffix == ".onnx")
-    return reportError(output + ": lathe-opt writes .mlir and .mlirbc");
   if (suffix == ".mlirbc")
     config.emitBytecode(true);
   bool toFile = output != "-";
-  if (toFile)
+  bool toOnnx = suffix == ".onnx";
+  if (toFile && !toOnnx)
     gatherPayloads(config, (output + ".weights").str());
   registry.addExtension(TypeID::get<ConfigurePayloads>(),
                         std::make_unique<ConfigurePayloads>(
@@ -197,6 +245,8 @@ static LogicalResult optimize(llvm::StringRef input, llvm::StringRef output,
     if (!file)
       return reportError(error);
   }
+  if (toOnnx)
+    return optimizeToOnnx(input, output, std::move(file), registry, config);
   return writeFile(output, [&](llvm::raw_ostream &os) {
     return MlirOptMain(os, std::move(file), registry, config);
   });

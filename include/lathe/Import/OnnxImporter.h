@@ -38,6 +38,11 @@ mlir::OwningOpRef<mlir::ModuleOp> importOnnx(llvm::StringRef path,
                                              const ImportOptions &options,
                                              Problems &problems);
 
+/// The same for a model that is loaded already.
+mlir::OwningOpRef<mlir::ModuleOp> importOnnx(const OnnxModel &model,
+                                             mlir::MLIRContext *context,
+                                             Problems &problems);
+
 /// The same; prints notes and the error block to `errors`.
 mlir::OwningOpRef<mlir::ModuleOp> importOnnx(llvm::StringRef path,
                                              mlir::MLIRContext *context,
