@@ -13,9 +13,9 @@
 using namespace lathe;
 
 static constexpr std::pair<DistanceKind, llvm::StringLiteral> kNames[] = {
-    {DistanceKind::Js, "js"},           {DistanceKind::JsReversed, "js-reversed"},
-    {DistanceKind::Kl, "kl"},           {DistanceKind::Angular, "angular"},
-    {DistanceKind::Norm, "norm"},       {DistanceKind::Cosine, "cosine"},
+    {DistanceKind::Js, "js"},     {DistanceKind::JsReversed, "js-reversed"},
+    {DistanceKind::Kl, "kl"},     {DistanceKind::Angular, "angular"},
+    {DistanceKind::Norm, "norm"}, {DistanceKind::Cosine, "cosine"},
 };
 
 llvm::StringRef lathe::getName(DistanceKind kind) {
@@ -107,7 +107,9 @@ struct Softmax {
 constexpr float kLeast = 1e-35f;
 
 /// (1 - t) ln(1 - t) for t in [-1, 1], 0 at t = 1.
-inline float entropyTerm(float u) { return u * logPositive(std::max(u, kLeast)); }
+inline float entropyTerm(float u) {
+  return u * logPositive(std::max(u, kLeast));
+}
 
 /// Terms of the distances, by element. `p` and `q` are probabilities, `lp` and
 /// `lq` their logarithms.
@@ -193,8 +195,7 @@ static double klRow(const float *p, const float *q, int64_t count) {
 }
 
 LATHE_VECTOR_CLONES
-static double squaredDifference(const float *p, const float *q,
-                                int64_t count) {
+static double squaredDifference(const float *p, const float *q, int64_t count) {
   return sumRow(count,
                 [=](int64_t i) { return (p[i] - q[i]) * (p[i] - q[i]); });
 }

@@ -108,8 +108,7 @@ llvm::Expected<Profile> Profile::load(llvm::StringRef path) {
   Profile profile;
   profile.arrays = std::move(tensors->tensors);
   auto meta = profile.arrays.find(kMeta);
-  if (meta == profile.arrays.end() ||
-      meta->second.dtype() != rt::DType::UI8)
+  if (meta == profile.arrays.end() || meta->second.dtype() != rt::DType::UI8)
     return fail("is no profile of Lathe");
   llvm::StringRef text(meta->second.as<char>(), meta->second.elements());
   if (llvm::Error error = readMeta(text, profile))

@@ -44,8 +44,7 @@ static llvm::Expected<rt::Tensor> cutPositions(const rt::Tensor &tensor,
 
 /// True if axis 1 of the input is the sequence.
 static bool isSequence(const rt::Entry &entry, const rt::ValueDecl &decl) {
-  return decl.shape.size() >= 2 &&
-         decl.shape[1].kind == rt::Expr::Kind::Dim &&
+  return decl.shape.size() >= 2 && decl.shape[1].kind == rt::Expr::Kind::Dim &&
          decl.shape[1].name == entry.roles.sequence;
 }
 
@@ -263,8 +262,8 @@ llvm::Error StageRunner::bind(unsigned chunk) {
   for (const auto &[name, tensor] : items_.tensors)
     inputs.tensors[name] = tensor.rows(first, first + count);
   std::vector<std::string> notes;
-  if (llvm::Error error = toError(rt::completeInputs(
-          entry(), rt::InputOptions(), inputs, notes)))
+  if (llvm::Error error = toError(
+          rt::completeInputs(entry(), rt::InputOptions(), inputs, notes)))
     return error;
   return toError(session->bind(inputs));
 }
@@ -355,6 +354,6 @@ bool StageRunner::isValid(unsigned chunk, int64_t row, int64_t rows) const {
   int64_t item = chunk * chunkItems + row / rows, position = row % rows;
   if (item >= mask->shape()[0] || rows != mask->shape()[1])
     return true;
-  return rt::loadInteger(mask->dtype(), mask->data(),
-                         item * rows + position) != 0;
+  return rt::loadInteger(mask->dtype(), mask->data(), item * rows + position) !=
+         0;
 }

@@ -31,8 +31,7 @@ lathe::loadForSearch(ModuleOp model, const CompileOptions &options) {
 
 /// What an interrupted run has left, if it is of the same request; else the
 /// empty profile of this one.
-static Profile continueProfile(const Profile &fresh,
-                               const std::string &partial,
+static Profile continueProfile(const Profile &fresh, const std::string &partial,
                                const CalibrateOptions &options) {
   if (!llvm::sys::fs::exists(partial))
     return fresh;
@@ -70,8 +69,8 @@ PreparedCalibration::create(ModuleOp model, const rt::TensorMap &data,
                             const CalibrateOptions &options) {
   auto result = std::make_unique<PreparedCalibration>();
   Profile &profile = result->profile;
-  auto requests = parseCalibration(options.passes, model.getContext(),
-                                   profile.consumers);
+  auto requests =
+      parseCalibration(options.passes, model.getContext(), profile.consumers);
   if (!requests)
     return requests.takeError();
   result->requests = std::move(*requests);

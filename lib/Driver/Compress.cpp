@@ -35,10 +35,10 @@ llvm::Expected<CompressBudget> CompressBudget::parse(StringRef text) {
     known = false;
   if (!known || number.getAsDouble(budget.limit))
     return llvm::createStringError(
-        "--budget: '" + text + "' is none of size=SHARE, latency=SHARE, loss=X");
-  bool fits = budget.kind == Kind::Loss
-                  ? budget.limit >= 0
-                  : budget.limit > 0 && budget.limit <= 1;
+        "--budget: '" + text +
+        "' is none of size=SHARE, latency=SHARE, loss=X");
+  bool fits = budget.kind == Kind::Loss ? budget.limit >= 0
+                                        : budget.limit > 0 && budget.limit <= 1;
   if (!fits)
     return llvm::createStringError("--budget: '" + text + "' is out of range");
   return budget;
@@ -88,8 +88,7 @@ llvm::Expected<double> Meter::measure() const {
   const rt::Tensor &y = *runner.labels();
   rt::Score score;
   for (unsigned chunk = 0; chunk < runner.chunks(); ++chunk) {
-    if (llvm::Error error =
-            runner.run(chunk, {}, runner.entry().stages.size()))
+    if (llvm::Error error = runner.run(chunk, {}, runner.entry().stages.size()))
       return std::move(error);
     auto [first, count] = runner.itemsOf(chunk);
     rt::Status status =
@@ -195,8 +194,8 @@ static llvm::Error choose(CompressResult &result,
     nearest = std::min(nearest, value);
     if (value > budget.limit)
       continue;
-    if (!best || wanted(point, budget.kind) <
-                     wanted(result.points[*best], budget.kind))
+    if (!best ||
+        wanted(point, budget.kind) < wanted(result.points[*best], budget.kind))
       best = index;
   }
   if (!best)
@@ -298,7 +297,8 @@ std::string lathe::paretoPicture(const CompressResult &result) {
                        "fill=\"none\" stroke=\"black\"/>\n",
                        left, top, height - bottom, width - 20);
   for (double share : {0.0, 0.5, 1.0}) {
-    double size = smallest + share * span, loss = least + share * (most - least);
+    double size = smallest + share * span,
+           loss = least + share * (most - least);
     out << llvm::formatv("<text x=\"{0:f1}\" y=\"{1:f1}\" "
                          "text-anchor=\"middle\">{2:f2}</text>\n",
                          x(size), height - bottom + 18, size);
@@ -320,15 +320,14 @@ std::string lathe::paretoPicture(const CompressResult &result) {
     if (method == methods.end())
       methods.push_back(point.method);
     StringRef colour = kColours[number % std::size(kColours)];
-    out << llvm::formatv("<circle cx=\"{0:f1}\" cy=\"{1:f1}\" r=\"{2}\" "
-                         "fill=\"{3}\" stroke=\"{4}\"><title>{5}: {6} cut, "
-                         "size {7:f4}, latency {8:f4}, loss "
-                         "{9:f5}</title></circle>\n",
-                         x(point.size), y(point.loss),
-                         index == result.best ? 7 : 4,
-                         point.isPareto ? colour : StringRef("white"), colour,
-                         point.method, point.sites.size(), point.size,
-                         point.latency, point.loss);
+    out << llvm::formatv(
+        "<circle cx=\"{0:f1}\" cy=\"{1:f1}\" r=\"{2}\" "
+        "fill=\"{3}\" stroke=\"{4}\"><title>{5}: {6} cut, "
+        "size {7:f4}, latency {8:f4}, loss "
+        "{9:f5}</title></circle>\n",
+        x(point.size), y(point.loss), index == result.best ? 7 : 4,
+        point.isPareto ? colour : StringRef("white"), colour, point.method,
+        point.sites.size(), point.size, point.latency, point.loss);
   }
   for (auto [number, method] : llvm::enumerate(methods))
     out << llvm::formatv("<text x=\"{0:f1}\" y=\"{1:f1}\" fill=\"{2}\" "

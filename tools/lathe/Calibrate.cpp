@@ -76,10 +76,9 @@ llvm::Error cli::runCalibrate() {
                            {"seconds", seconds}});
     return llvm::Error::success();
   }
-  llvm::outs() << llvm::formatv("{0}: {1} on {2} items in {3:f1} s\n",
-                                outputOption,
-                                llvm::join(profile->consumers, ", "),
-                                profile->items, seconds);
+  llvm::outs() << llvm::formatv(
+      "{0}: {1} on {2} items in {3:f1} s\n", outputOption,
+      llvm::join(profile->consumers, ", "), profile->items, seconds);
   return llvm::Error::success();
 }
 
@@ -134,14 +133,14 @@ static json::Object profileJson(const Profile &profile) {
   for (const auto &[name, tensor] : profile.arrays)
     arrays[name] = rt::shapeText(tensor.shape().data(), tensor.rank());
   return json::Object{{"source", profile.source},
-          {"applied", json::Array(profile.passes)},
-          {"data", profile.data},
-          {"items", profile.items},
-          {"positions", profile.positions},
-          {"passes", json::Array(profile.consumers)},
-          {"rankings", std::move(rankings)},
-          {"seconds", std::move(seconds)},
-          {"arrays", std::move(arrays)}};
+                      {"applied", json::Array(profile.passes)},
+                      {"data", profile.data},
+                      {"items", profile.items},
+                      {"positions", profile.positions},
+                      {"passes", json::Array(profile.consumers)},
+                      {"rankings", std::move(rankings)},
+                      {"seconds", std::move(seconds)},
+                      {"arrays", std::move(arrays)}};
 }
 
 llvm::Error cli::runProfile() {

@@ -42,8 +42,8 @@ public:
     llvm::errs() << llvm::formatv("\r{0}: {1,3} %", what,
                                   int(std::min(1.0, share) * 100));
     if (share > first)
-      llvm::errs() << llvm::formatv(
-          ", {0:f0} s left   ", seconds * (1 - share) / (share - first));
+      llvm::errs() << llvm::formatv(", {0:f0} s left   ",
+                                    seconds * (1 - share) / (share - first));
   }
 
 private:

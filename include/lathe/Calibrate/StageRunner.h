@@ -117,9 +117,9 @@ private:
 
   rt::ThreadPool *threads = nullptr;
   std::unique_ptr<rt::Session> session;
-  rt::TensorMap items_;            ///< cut to the items and positions
-  rt::Tensor y;                    ///< labels, of rank 0 without
-  rt::TensorMap inputs;            ///< of the chunk in hand
+  rt::TensorMap items_; ///< cut to the items and positions
+  rt::Tensor y;         ///< labels, of rank 0 without
+  rt::TensorMap inputs; ///< of the chunk in hand
   int64_t numItems = 0, numPositions = 0, chunkItems = 1;
   unsigned numChunks = 0, stride = 1, scoredOutput = 0;
   std::vector<bool> gone;

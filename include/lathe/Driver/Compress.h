@@ -44,7 +44,7 @@ struct CompressPoint {
 struct CompressResult {
   std::vector<CompressPoint> points; ///< the original first
   size_t best = 0;                   ///< into `points`
-  std::string lossUnit;              ///< `bits per token`, `share of items`, ...
+  std::string lossUnit; ///< `bits per token`, `share of items`, ...
 };
 
 /// Lets each of `methods` (passes that rank, `PASS{options},...`) order what it
@@ -53,7 +53,8 @@ struct CompressResult {
 /// Fails when no point is within the budget.
 llvm::Expected<CompressResult>
 searchCompression(mlir::ModuleOp model, const rt::TensorMap &data,
-                  const CalibrateOptions &options, const CompressBudget &budget);
+                  const CalibrateOptions &options,
+                  const CompressBudget &budget);
 
 /// The points as a table for people, and as a picture (SVG) of loss over size.
 std::string paretoTable(const CompressResult &result);

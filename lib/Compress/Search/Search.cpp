@@ -145,8 +145,7 @@ lathe::budgetedSearch(llvm::ArrayRef<SearchCandidate *> candidates,
       search,
       [&](unsigned candidate, double error) {
         double cost = search.candidate(candidate).cost();
-        return cost > 0 ? (error - search.error()) / cost
-                        : kNever;
+        return cost > 0 ? (error - search.error()) / cost : kNever;
       },
       [&](unsigned candidate, double score) {
         return search.error() + score * search.candidate(candidate).cost();

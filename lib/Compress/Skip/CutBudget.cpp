@@ -151,9 +151,9 @@ static llvm::Expected<size_t> stepsDone(ModuleOp model, const Profile &profile,
   }
   // Only cuts of this ranking may have come since: a ranking survives its own.
   std::vector<std::string> applied = appliedPasses(model);
-  bool known = applied.size() >= profile.passes.size() &&
-               std::equal(profile.passes.begin(), profile.passes.end(),
-                          applied.begin());
+  bool known =
+      applied.size() >= profile.passes.size() &&
+      std::equal(profile.passes.begin(), profile.passes.end(), applied.begin());
   size_t since = 0;
   for (size_t i = profile.passes.size(); known && i < applied.size(); ++i) {
     StringRef text = applied[i];
@@ -167,11 +167,9 @@ static llvm::Expected<size_t> stepsDone(ModuleOp model, const Profile &profile,
   return done;
 }
 
-static llvm::Expected<Prefix> choosePrefix(ModuleOp model,
-                                           const Profile &profile,
-                                           StringRef path,
-                                           const Ranking &ranking,
-                                           const CutBudget &budget) {
+static llvm::Expected<Prefix>
+choosePrefix(ModuleOp model, const Profile &profile, StringRef path,
+             const Ranking &ranking, const CutBudget &budget) {
   Prefix prefix;
   auto done = stepsDone(model, profile, path, ranking);
   if (!done)
@@ -207,8 +205,8 @@ LogicalResult lathe::applyRanking(ModuleOp model, const Profile &profile,
                                   const CutBudget &budget, StringRef pass) {
   auto prefix = choosePrefix(model, profile, path, ranking, budget);
   if (!prefix)
-    return model.emitError() << pass << ": "
-                             << llvm::toString(prefix.takeError());
+    return model.emitError()
+           << pass << ": " << llvm::toString(prefix.takeError());
   std::vector<std::string> sites;
   llvm::StringMap<size_t> steps;
   for (size_t i = prefix->done; i < prefix->steps; ++i)

@@ -36,10 +36,9 @@ struct CutBudget {
 
 /// What removing each group saves of the budget's whole: 1 each without a
 /// budget, else its share of the model's seconds or bytes of weights.
-llvm::Expected<std::vector<double>> groupCosts(mlir::ModuleOp model,
-                                               const CutBudget &budget,
-                                               const Profile &profile,
-                                               llvm::ArrayRef<SiteGroup> groups);
+llvm::Expected<std::vector<double>>
+groupCosts(mlir::ModuleOp model, const CutBudget &budget,
+           const Profile &profile, llvm::ArrayRef<SiteGroup> groups);
 
 /// The sum of costs at which a search for `budget` over `groups` may end; half
 /// of the groups where no budget is given.

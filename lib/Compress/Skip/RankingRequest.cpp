@@ -46,8 +46,8 @@ llvm::Error RankingRequest::run(CalibrationContext &context) {
       groupCosts(context.model, options.budget, context.profile, groups);
   if (!costs)
     return costs.takeError();
-  auto search = SublayerSearch::create(context.runner, groups, *costs,
-                                       options.search);
+  auto search =
+      SublayerSearch::create(context.runner, groups, *costs, options.search);
   if (!search)
     return search.takeError();
 
@@ -60,7 +60,8 @@ llvm::Error RankingRequest::run(CalibrationContext &context) {
   how.steps = options.includeFirst ? groups.size() - 1 : groups.size();
   if (!options.oneShot)
     how.start = earlierSteps(ranking, groups);
-  // As published: the earliest x of 2L come back after floor(x 2L) + 1 removals.
+  // As published: the earliest x of 2L come back after floor(x 2L) + 1
+  // removals.
   auto fronted = size_t(std::floor(options.front * double(total) + 1e-9));
   size_t skippedFront = options.includeFirst ? fronted
                         : fronted > 0        ? fronted - 1
@@ -84,8 +85,7 @@ llvm::Error RankingRequest::run(CalibrationContext &context) {
           {toText((*search)->group(step.candidate)), step.error});
     return context.checkpoint();
   };
-  auto found = options.oneShot
-                   ? oneShotSearch((*search)->candidates(), how)
-                   : greedySearch((*search)->candidates(), how);
+  auto found = options.oneShot ? oneShotSearch((*search)->candidates(), how)
+                               : greedySearch((*search)->candidates(), how);
   return found ? context.runner.reset() : found.takeError();
 }

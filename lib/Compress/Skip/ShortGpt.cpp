@@ -151,9 +151,9 @@ llvm::Error InfluenceRequest::run(CalibrationContext &context) {
     return llvm::createStringError(growth.message());
   for (unsigned block = 0; block < groups.size(); ++block) {
     if (rows[block] == 0)
-      return llvm::createStringError(
-          "the residual stream around '" + groups[block].front() +
-          "' has no rows to compare");
+      return llvm::createStringError("the residual stream around '" +
+                                     groups[block].front() +
+                                     "' has no rows to compare");
     order.emplace_back(sums[block] / rows[block], block);
     growth->as<double>()[block] = ratios[block] / rows[block];
   }
@@ -174,6 +174,5 @@ lathe::makeShortGptRequest(Pass &pass) {
   auto amount = options.parse();
   if (!amount)
     return amount.takeError();
-  return std::make_unique<InfluenceRequest>(
-      options.key(), options.kind());
+  return std::make_unique<InfluenceRequest>(options.key(), options.kind());
 }

@@ -176,9 +176,8 @@ double SublayerSearch::chunkDistance(unsigned chunk, const float *original,
   runner.pool().parallelFor(count, 4, [&](int64_t from, int64_t to) {
     for (int64_t row = from; row < to; ++row)
       if (runner.isValid(chunk, row, rows))
-        distances[row] =
-            rowDistance(options.distance, original + row * width,
-                        changed + row * width, width);
+        distances[row] = rowDistance(options.distance, original + row * width,
+                                     changed + row * width, width);
   });
   // Added up in order, so that sums do not depend on the number of threads.
   double sum = 0;

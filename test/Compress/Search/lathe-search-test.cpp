@@ -121,7 +121,8 @@ int main() {
   Model again = interacting();
   SearchOptions resumed;
   resumed.start = {steps[0], steps[1]};
-  llvm::outs() << "resumed: " << names(search(greedySearch, again, ones, resumed))
+  llvm::outs() << "resumed: "
+               << names(search(greedySearch, again, ones, resumed))
                << ", evaluations " << again.evaluations << "\n";
 
   Model oneShot = interacting(), greedy = interacting();
@@ -137,6 +138,7 @@ int main() {
   steps = search(budgetedSearch, priced, saved, budget);
   for (const SearchStep &step : steps)
     sum += saved[step.candidate];
-  llvm::outs() << "budgeted: " << names(steps) << ", saved " << int(sum) << "\n";
+  llvm::outs() << "budgeted: " << names(steps) << ", saved " << int(sum)
+               << "\n";
   return 0;
 }
