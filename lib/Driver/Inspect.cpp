@@ -15,11 +15,21 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/SmallPtrSet.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 #include <map>
 
 using namespace mlir;
 using namespace lathe;
+
+std::string lathe::roundedCount(int64_t number) {
+  static constexpr std::pair<double, const char *> units[] = {
+      {1e9, " G"}, {1e6, " M"}, {1e3, " k"}};
+  for (auto [size, suffix] : units)
+    if (number >= size)
+      return llvm::formatv("{0:f1}{1}", number / size, suffix).str();
+  return std::to_string(number);
+}
 
 /// Value of `poly` at `dims`, where a dim that is not given is 1.
 static int64_t valueAt(Poly poly, const llvm::StringMap<int64_t> &dims) {

@@ -27,7 +27,7 @@ namespace cl = llvm::cl;
       cl::sub(subCommand("compare")), cl::sub(subCommand("eval")),             \
       cl::sub(subCommand("generate")), cl::sub(subCommand("bench")),           \
       cl::sub(subCommand("compile")), cl::sub(subCommand("calibrate")),        \
-      cl::sub(subCommand("compress"))
+      cl::sub(subCommand("compress")), cl::sub(subCommand("report"))
 
 static cl::opt<std::string, true> modelOption(cl::Positional, cl::Required,
                                               cl::desc("MODEL"),
@@ -179,38 +179,48 @@ presentEntries(mlir::ModuleOp module, std::vector<std::string> wanted) {
 }
 
 llvm::Expected<LoadedProgram>
-cli::loadProgram(std::vector<std::string> entries) {
+cli::compileProgram(Model model, std::vector<std::string> entries) {
   LoadedProgram result;
   auto start = std::chrono::steady_clock::now();
-  auto model = loadModel();
-  if (!model)
-    return model.takeError();
-  if (!model->folder.empty()) {
-    auto program = rt::Program::load(model->folder);
-    if (program.failed())
-      return llvm::createStringError(program.message());
-    result.program = *program;
-    result.loadSeconds = secondsSince(start);
-    result.model = std::move(*model);
-    return result;
-  }
   CompileOptions compile;
   compile.cpu = options.cpu;
   compile.threads = options.threads;
-  compile.entries = presentEntries(*model->module, entries);
+  compile.entries = presentEntries(*model.module, entries);
   if (!entries.empty() && compile.entries.empty())
     return llvm::createStringError(options.model + ": has no entry '" +
                                    llvm::join(entries, "' or '") + "'");
-  auto compiled = compileModel(*model->module, compile);
+  auto compiled = compileModel(*model.module, compile);
   if (!compiled)
     return llvm::createStringError(options.model + ": " +
                                    llvm::toString(compiled.takeError()));
   result.compileSeconds = secondsSince(start);
   start = std::chrono::steady_clock::now();
-  auto program =
-      loadInMemory(std::move(*compiled), getPayloads(*model->module));
+  auto program = loadInMemory(std::move(*compiled), getPayloads(*model.module));
   if (!program)
     return program.takeError();
+  result.program = *program;
+  result.loadSeconds = secondsSince(start);
+  result.model = std::move(model);
+  return result;
+}
+
+llvm::Expected<LoadedProgram>
+cli::loadProgram(std::vector<std::string> entries) {
+  auto start = std::chrono::steady_clock::now();
+  auto model = loadModel();
+  if (!model)
+    return model.takeError();
+  double seconds = secondsSince(start);
+  if (model->folder.empty()) {
+    auto result = compileProgram(std::move(*model), std::move(entries));
+    if (result)
+      result->compileSeconds += seconds;
+    return result;
+  }
+  LoadedProgram result;
+  auto program = rt::Program::load(model->folder);
+  if (program.failed())
+    return llvm::createStringError(program.message());
   result.program = *program;
   result.loadSeconds = secondsSince(start);
   result.model = std::move(*model);

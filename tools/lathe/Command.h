@@ -72,6 +72,10 @@ struct LoadedProgram {
 /// compiled folder.
 llvm::Expected<LoadedProgram> loadProgram(std::vector<std::string> entries);
 
+/// Compiles the entries of a module at hand.
+llvm::Expected<LoadedProgram> compileProgram(Model model,
+                                             std::vector<std::string> entries);
+
 /// Turns a failure of the runtime into an error.
 llvm::Error toError(rt::Status status);
 template <typename T>
@@ -98,6 +102,7 @@ llvm::Error runCompile();
 llvm::Error runCompress();
 llvm::Error runCalibrate();
 llvm::Error runProfile();
+llvm::Error runReport();
 llvm::Error runDoctor();
 
 } // namespace lathe::cli

@@ -71,16 +71,6 @@ static json::Object toJson(const ModelSummary &summary) {
   return object;
 }
 
-/// "22.7 M" and the like.
-static std::string rounded(int64_t number) {
-  static constexpr std::pair<double, const char *> units[] = {
-      {1e9, " G"}, {1e6, " M"}, {1e3, " k"}};
-  for (auto [size, suffix] : units)
-    if (number >= size)
-      return llvm::formatv("{0:f1}{1}", number / size, suffix).str();
-  return std::to_string(number);
-}
-
 static void printTensors(llvm::StringRef title,
                          const std::vector<TensorSummary> &tensors) {
   llvm::raw_ostream &out = llvm::outs();
@@ -97,7 +87,8 @@ static void printTensors(llvm::StringRef title,
 static void print(const ModelSummary &summary) {
   llvm::raw_ostream &out = llvm::outs();
   out << llvm::formatv("{0}: {1} parameters, {2}B of weights\n", options.model,
-                       rounded(summary.params), rounded(summary.bytes));
+                       roundedCount(summary.params),
+                       roundedCount(summary.bytes));
   for (const EntrySummary &entry : summary.entries) {
     out << "entry " << entry.name << " (" << llvm::join(entry.dims, ", ")
         << ")";
@@ -108,7 +99,7 @@ static void print(const ModelSummary &summary) {
     printTensors("output", entry.outputs);
   }
   out << llvm::formatv("\n{0} sub-layers, {1} multiply-adds in all\n",
-                       summary.sublayers.size(), rounded(summary.macs));
+                       summary.sublayers.size(), roundedCount(summary.macs));
   if (!summary.openDims.empty())
     out << "(counted with " << llvm::join(summary.openDims, " = ")
         << " = 1; --dim sets them)\n";
@@ -116,11 +107,11 @@ static void print(const ModelSummary &summary) {
     out << llvm::formatv("  {0,-20} {1,-5} {2,-5} {3,10} {4,10} {5,10}\n",
                          "site", "kind", "norm", "params", "bytes", "MACs");
   for (const SublayerSummary &sublayer : summary.sublayers)
-    out << llvm::formatv("  {0,-20} {1,-5} {2,-5} {3,10} {4,10} {5,10}\n",
-                         sublayer.site, sublayer.kind,
-                         sublayer.postNorm ? "post" : "pre",
-                         rounded(sublayer.params), rounded(sublayer.bytes),
-                         rounded(sublayer.macs));
+    out << llvm::formatv(
+        "  {0,-20} {1,-5} {2,-5} {3,10} {4,10} {5,10}\n", sublayer.site,
+        sublayer.kind, sublayer.postNorm ? "post" : "pre",
+        roundedCount(sublayer.params), roundedCount(sublayer.bytes),
+        roundedCount(sublayer.macs));
   if (!summary.unraised.empty())
     out << "\nnot raised:\n";
   for (const UnraisedSummary &entry : summary.unraised)

@@ -67,6 +67,10 @@ static const Entry commands[] = {
      "  Example: lathe compress model.onnx --data calib.npz --limit 10 --seq "
      "256 --budget size=0.7 -o out/",
      runCompress},
+    {"report",
+     "What was done to a model, site by site, beside its source.\n"
+     "  Example: lathe report cut.mlir --dim batch=1,seq=128 -o report.html",
+     runReport},
     {"doctor",
      "What is installed, CPU levels, measured peaks, and what is missing.\n"
      "  Example: lathe doctor",

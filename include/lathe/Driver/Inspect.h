@@ -69,6 +69,9 @@ struct ModelSummary {
   std::vector<std::string> openDims;
 };
 
+/// "22.7 M" and the like.
+std::string roundedCount(int64_t number);
+
 /// Summarises `model`; `dims` gives dims by name for the counts of
 /// multiply-adds.
 ModelSummary inspectModel(mlir::ModuleOp model,
