@@ -16,6 +16,7 @@
 
 #include "lathe/Codegen/CPU/Passes.h"
 #include "lathe/Codegen/CPU/Pipeline.h"
+#include "lathe/Compress/Calibration.h"
 #include "lathe/Compress/Passes.h"
 #include "lathe/Dialect/Passes.h"
 #include "lathe/Lower/Passes.h"
@@ -33,6 +34,7 @@ inline void registerPasses() {
   registerLatheRaisePasses();
   registerRaisePipelines();
   registerLatheCompressPasses();
+  registerCompressCalibration();
   registerLatheLowerPasses();
 }
 

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "lathe/Driver/ReportTable.h"
 #include "lathe/Driver/Inspect.h"
+#include "lathe/Driver/ReportTable.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -107,12 +107,13 @@ static void drawCurve(llvm::raw_ostream &os, const RemovalCurve &curve) {
   auto y = [&](double error) {
     return 20 + (kHeight - kBottom - 20) * (1 - std::max(0.0, error) / largest);
   };
-  os << formatv("<svg viewBox=\"0 0 {0} {1}\" role=\"img\">\n", kWidth, kHeight);
-  os << formatv("<line class=\"axis\" x1=\"{0}\" y1=\"{1}\" x2=\"{2}\" "
-                "y2=\"{1}\"/><text x=\"{3}\" y=\"{4}\" text-anchor=\"end\">0"
-                "</text><text x=\"{3}\" y=\"24\" text-anchor=\"end\">{5}</text>\n",
-                kLeft, y(0), kWidth - 20, kLeft - 6, y(0) + 4,
-                shortNumber(largest));
+  os << formatv("<svg viewBox=\"0 0 {0} {1}\" role=\"img\">\n", kWidth,
+                kHeight);
+  os << formatv(
+      "<line class=\"axis\" x1=\"{0}\" y1=\"{1}\" x2=\"{2}\" "
+      "y2=\"{1}\"/><text x=\"{3}\" y=\"{4}\" text-anchor=\"end\">0"
+      "</text><text x=\"{3}\" y=\"24\" text-anchor=\"end\">{5}</text>\n",
+      kLeft, y(0), kWidth - 20, kLeft - 6, y(0) + 4, shortNumber(largest));
   os << "<polyline class=\"line\" points=\"";
   for (auto [i, point] : llvm::enumerate(curve.points))
     os << formatv("{0:f1},{1:f1} ", x(i), y(point.error));

@@ -441,11 +441,10 @@ void Outliner::build(Branch &branch) {
   SmallVector<Type> types{branch.residual.getType()};
   for (Value extra : extras)
     types.push_back(extra.getType());
-  auto sublayer =
-      SublayerOp::create(builder, loc, types, getKind(branch.ops),
-                         SiteAttr::get(builder.getContext(), "blocks.0"),
-                         branch.residual, branch.source, args.getArrayRef(),
-                         SkipAttr());
+  auto sublayer = SublayerOp::create(
+      builder, loc, types, getKind(branch.ops),
+      SiteAttr::get(builder.getContext(), "blocks.0"), branch.residual,
+      branch.source, args.getArrayRef(), SkipAttr());
   order[sublayer] = order.lookup(last);
 
   Block *body = &sublayer.getBody().emplaceBlock();

@@ -138,11 +138,11 @@ void SkipGate::observe(const Stage &decl, const TensorView &x,
     return;
   int64_t width = x.shape[x.rank - 1];
   for (int64_t row : running)
-    remaining[row] = isSaturated(rowOf(x, row, width, xRow),
-                                 rowOf(y, row, width, yRow), width,
-                                 rule.threshold)
-                         ? rule.count
-                         : 0;
+    remaining[row] =
+        isSaturated(rowOf(x, row, width, xRow), rowOf(y, row, width, yRow),
+                    width, rule.threshold)
+            ? rule.count
+            : 0;
 }
 
 void SkipGate::pass(const Stage &decl) {

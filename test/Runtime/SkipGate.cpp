@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Check.h"
 #include "lathe/Runtime/SkipGate.h"
+#include "Check.h"
 
 #include <cmath>
 

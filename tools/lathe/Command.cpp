@@ -26,7 +26,8 @@ namespace cl = llvm::cl;
   cl::sub(subCommand("inspect")), cl::sub(subCommand("run")),                  \
       cl::sub(subCommand("compare")), cl::sub(subCommand("eval")),             \
       cl::sub(subCommand("generate")), cl::sub(subCommand("bench")),           \
-      cl::sub(subCommand("compile")), cl::sub(subCommand("report"))
+      cl::sub(subCommand("compile")), cl::sub(subCommand("calibrate")),        \
+      cl::sub(subCommand("compress")), cl::sub(subCommand("report"))
 
 static cl::opt<std::string, true> modelOption(cl::Positional, cl::Required,
                                               cl::desc("MODEL"),
@@ -63,7 +64,8 @@ static cl::opt<unsigned, true>
 static cl::opt<bool, true> jsonOption("json",
                                       cl::desc("One JSON object on stdout"),
                                       cl::location(options.json), EVERY_COMMAND,
-                                      cl::sub(subCommand("doctor")));
+                                      cl::sub(subCommand("doctor")),
+                                      cl::sub(subCommand("profile")));
 
 llvm::Error cli::toError(rt::Status status) {
   return status.failed() ? llvm::createStringError(status.message())

@@ -99,6 +99,9 @@ llvm::Error runEval();
 llvm::Error runGenerate();
 llvm::Error runBench();
 llvm::Error runCompile();
+llvm::Error runCompress();
+llvm::Error runCalibrate();
+llvm::Error runProfile();
 llvm::Error runReport();
 llvm::Error runDoctor();
 

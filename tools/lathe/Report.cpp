@@ -28,10 +28,8 @@ namespace cl = llvm::cl;
 static cl::opt<std::string>
     pageOption("o", cl::value_desc("report.html"),
                cl::desc("Write the report as one HTML page"), REPORT);
-static cl::opt<bool>
-    measureOption("measure",
-                  cl::desc("Compile and time the source and the model"),
-                  REPORT);
+static cl::opt<bool> measureOption(
+    "measure", cl::desc("Compile and time the source and the model"), REPORT);
 static cl::opt<std::string> entryOption("entry", cl::init("plain"),
                                         cl::value_desc("plain|prefill|decode"),
                                         cl::desc("Entry that --measure times"),
@@ -68,7 +66,8 @@ llvm::Error Timed::setUp(Model model) {
   if (!made)
     return made.takeError();
   runner = std::move(*made);
-  if (llvm::Error error = runner->bindSample(contextOption, /*allLogits=*/false))
+  if (llvm::Error error =
+          runner->bindSample(contextOption, /*allLogits=*/false))
     return error;
   best.assign(runner->session().entry().stages.size(), HUGE_VAL);
   runner->session().setStageHook([this](unsigned stage, double seconds) {
@@ -153,12 +152,12 @@ static void printSite(const ReportSite &site) {
   std::string bytes = counts ? roundedCount(counts->bytes) : "";
   if (site.before && site.after && site.before->bytes != site.after->bytes)
     bytes += " -> " + roundedCount(site.after->bytes);
-  std::string line = llvm::formatv(
-      "  {0,-22} {1,10} {2,18} {3,10} {4,10} {5,9} {6,9}  {7}", site.site,
-      counts ? roundedCount(counts->params) : "", bytes,
-      counts ? roundedCount(counts->macs) : "",
-      row ? cell(row->error) : std::string(), cell(site.msBefore),
-      cell(site.msAfter), what);
+  std::string line =
+      llvm::formatv("  {0,-22} {1,10} {2,18} {3,10} {4,10} {5,9} {6,9}  {7}",
+                    site.site, counts ? roundedCount(counts->params) : "",
+                    bytes, counts ? roundedCount(counts->macs) : "",
+                    row ? cell(row->error) : std::string(), cell(site.msBefore),
+                    cell(site.msAfter), what);
   llvm::outs() << llvm::StringRef(line).rtrim() << "\n";
 }
 
@@ -181,9 +180,9 @@ static void print(const ReportTable &table) {
   if (!table.openDims.empty())
     out << "(counted with " << llvm::join(table.openDims, " = ")
         << " = 1; --dim sets them)\n";
-  out << llvm::formatv(
-      "\n  {0,-22} {1,10} {2,18} {3,10} {4,10} {5,9} {6,9}\n", "site", "params",
-      "bytes", "MACs", "error", "ms before", "ms after");
+  out << llvm::formatv("\n  {0,-22} {1,10} {2,18} {3,10} {4,10} {5,9} {6,9}\n",
+                       "site", "params", "bytes", "MACs", "error", "ms before",
+                       "ms after");
   for (const ReportSite &site : table.sites)
     printSite(site);
 }
@@ -195,8 +194,7 @@ static void print(const ReportTable &table) {
 /// The model that `model` was made from; without a module if its file is gone.
 static llvm::Expected<Model> loadSource(mlir::ModuleOp model) {
   Model source;
-  auto name =
-      model->getAttrOfType<mlir::StringAttr>(LatheDialect::kSourceAttr);
+  auto name = model->getAttrOfType<mlir::StringAttr>(LatheDialect::kSourceAttr);
   if (!name || !llvm::sys::fs::exists(name.getValue())) {
     note(name ? "the source " + name.getValue() +
                     " is not there; what sites had before is not known"
@@ -246,8 +244,7 @@ llvm::Error cli::runReport() {
       return error;
   }
   if (!pageOption.empty())
-    if (llvm::Error error =
-            toError(rt::writeFile(pageOption, toHtml(*table))))
+    if (llvm::Error error = toError(rt::writeFile(pageOption, toHtml(*table))))
       return error;
   if (options.json)
     printJson(toJson(*table));

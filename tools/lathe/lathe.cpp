@@ -48,10 +48,25 @@ static const Entry commands[] = {
      "Latency, memory and distance to the machine's peak.\n"
      "  Example: lathe bench model.onnx --dim batch=1,seq=128 --threads 1",
      runBench},
+    {"calibrate",
+     "Runs the model on data and writes what passes decide by. Goes on where "
+     "an interrupted run of the same request stopped.\n"
+     "  Example: lathe calibrate model.onnx --data calib.npz --limit 10 --seq "
+     "256 --for 'lathe-finercut{cut=6}' -o model.profile",
+     runCalibrate},
+    {"profile",
+     "Prints a profile.\n"
+     "  Example: lathe profile model.profile",
+     runProfile},
     {"compile",
      "Writes model.so, model.weights, model.h and model.json.\n"
      "  Example: lathe compile model.onnx -o model/",
      runCompile},
+    {"compress",
+     "Searches for the best model under a budget.\n"
+     "  Example: lathe compress model.onnx --data calib.npz --limit 10 --seq "
+     "256 --budget size=0.7 -o out/",
+     runCompress},
     {"report",
      "What was done to a model, site by site, beside its source.\n"
      "  Example: lathe report cut.mlir --dim batch=1,seq=128 -o report.html",

@@ -94,4 +94,113 @@ def FfnSkip : Lathe_CompressPass<"lathe-ffn-skip"> {
   ];
 }
 
+def FinerCut : Lathe_CompressPass<"lathe-finercut"> {
+  let summary = "Cuts the sub-layers that the output needs least (FinerCut)";
+  let description = [{
+    Removes attention and FFN sub-layers in the order that `lathe calibrate
+    --for lathe-finercut` found: at each step the one whose removal, given all
+    before it, changes the output on the calibration data least. Any prefix of
+    the order is cut without a new search. `latency` is the time of the stages
+    as it was measured while calibrating, `bytes` the size of all weights. What
+    this pass has cut from the model before counts as part of the prefix.
+
+    The distance is taken row by row between the outputs of the original and of
+    the cut model (logits of tokens or classes, or a hidden state) and averaged;
+    rows that `attention_mask` marks as padding are left out.
+
+    Before:
+    ```mlir
+    %1 = lathe.sublayer attn <"blocks.5.attn"> residual(%0) source(%0) { ... }
+    %2 = lathe.sublayer ffn <"blocks.5.ffn"> residual(%1) source(%1) { ... }
+    ```
+    After `lathe-finercut{profile=m.profile cut=1}`:
+    ```mlir
+    %2 = lathe.sublayer ffn <"blocks.5.ffn"> residual(%0) source(%0) { ... }
+    ```
+
+    Source: FinerCut, arXiv 2405.18218.
+  }];
+  let options = [
+    Option<"profile", "profile", "std::string", /*default=*/"",
+           "Profile with the ranking">,
+    Option<"cut", "cut", "unsigned", /*default=*/"0",
+           "Sub-layers to cut">,
+    Option<"ratio", "ratio", "double", /*default=*/"0",
+           "Share of all sub-layers to cut">,
+    Option<"budget", "budget", "std::string", /*default=*/"",
+           "`latency:SHARE` or `bytes:SHARE`: what may be left of the whole">,
+    Option<"distance", "distance", "std::string", /*default=*/"\"js\"",
+           "`js`, `js-reversed`, `kl`, `angular` or `norm`">,
+    Option<"front", "front", "double", /*default=*/"0",
+           "Share of the earliest sub-layers that are not tried until that many "
+           "and one more have been cut">,
+    Option<"includeFirst", "include-first", "bool", /*default=*/"false",
+           "Try the first sub-layer too">,
+    Option<"search", "search", "std::string", /*default=*/"\"greedy\"",
+           "`greedy`, or `one-shot`: by the distances of the single removals">
+  ];
+}
+
+def RandomCut : Lathe_CompressPass<"lathe-random-cut"> {
+  let summary = "Cuts sub-layers or blocks by chance, to compare methods with";
+  let description = [{
+    What a method must beat: as many sub-layers, drawn without looking. The same
+    seed draws the same ones everywhere.
+
+    Before:
+    ```mlir
+    %1 = lathe.sublayer attn <"blocks.5.attn"> residual(%0) source(%0) { ... }
+    %2 = lathe.sublayer ffn <"blocks.5.ffn"> residual(%1) source(%1) { ... }
+    ```
+    After `lathe-random-cut{cut=1 seed=3}`:
+    ```mlir
+    %1 = lathe.sublayer attn <"blocks.5.attn"> residual(%0) source(%0) { ... }
+    ```
+  }];
+  let options = [
+    Option<"cut", "cut", "unsigned", /*default=*/"0", "How many to cut">,
+    Option<"ratio", "ratio", "double", /*default=*/"0", "Share of all to cut">,
+    Option<"seed", "seed", "uint64_t", /*default=*/"0", "Of the draw">,
+    Option<"blocks", "blocks", "bool", /*default=*/"false",
+           "Draw whole blocks">,
+    Option<"includeFirst", "include-first", "bool", /*default=*/"false",
+           "Draw the first too">
+  ];
+}
+
+def ShortGpt : Lathe_CompressPass<"lathe-shortgpt"> {
+  let summary = "Cuts the blocks that turn the residual stream least (ShortGPT)";
+  let description = [{
+    Removes whole blocks in the order of their influence: the mean over the
+    calibration rows of 1 - cos of the residual stream before and behind the
+    block, or of the angle (arccos). The order is made once, on the original
+    model, by `lathe calibrate --for lathe-shortgpt`; nothing is excluded. The
+    profile also holds how much each block lengthens the stream, in the array
+    `lathe-shortgpt.norm_ratio`: a small angle can hide that.
+
+    Before:
+    ```mlir
+    %1 = lathe.block <"blocks.0"> { ... }
+    %2 = lathe.block <"blocks.1"> { ... }
+    ```
+    After `lathe-shortgpt{profile=m.profile cut=1}`:
+    ```mlir
+    %2 = lathe.block <"blocks.0"> { ... }
+    ```
+
+    Source: ShortGPT, arXiv 2403.03853.
+  }];
+  let options = [
+    Option<"profile", "profile", "std::string", /*default=*/"",
+           "Profile with the influences">,
+    Option<"cut", "cut", "unsigned", /*default=*/"0", "Blocks to cut">,
+    Option<"ratio", "ratio", "double", /*default=*/"0",
+           "Share of all blocks to cut">,
+    Option<"budget", "budget", "std::string", /*default=*/"",
+           "`latency:SHARE` or `bytes:SHARE`: what may be left of the whole">,
+    Option<"distance", "distance", "std::string", /*default=*/"\"cosine\"",
+           "`cosine` or `angular`">
+  ];
+}
+
 #endif // LATHE_COMPRESS_PASSES_TD

@@ -59,7 +59,7 @@ struct RemovalCurve {
 
 struct ReportTable {
   std::string model, source;
-  std::vector<std::string> passes; ///< applied, as `PASS{options}`
+  std::vector<std::string> passes;   ///< applied, as `PASS{options}`
   std::vector<std::string> openDims; ///< not given, counted as 1
   std::optional<SiteCounts> before;
   SiteCounts after;

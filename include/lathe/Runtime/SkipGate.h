@@ -19,8 +19,8 @@ namespace lathe::rt {
 /// Whether the direction of the residual stream has settled: the cosine of a
 /// row `x` before and `y` after a sub-layer is at least `tau`, `count` f32 each
 /// (FFN-SkipLLM, arXiv 2404.03865). Computed from x and d = y - x, which keeps
-/// the digits that 1 - cosine needs near 1, in sums of fixed order: what one row
-/// gives does not depend on its neighbours.
+/// the digits that 1 - cosine needs near 1, in sums of fixed order: what one
+/// row gives does not depend on its neighbours.
 bool isSaturated(const float *x, const float *y, int64_t count, double tau);
 
 /// The same cosine, for reports.
@@ -29,8 +29,8 @@ double cosineOf(const float *x, const float *y, int64_t count);
 /// How often the sub-layers of an entry were skipped, in rows (tokens times
 /// sequences).
 struct SkipCounts {
-  int64_t skipped = 0; ///< rows that skipped an FFN
-  int64_t total = 0;   ///< rows that came to an FFN, gated or not
+  int64_t skipped = 0;            ///< rows that skipped an FFN
+  int64_t total = 0;              ///< rows that came to an FFN, gated or not
   std::vector<int64_t> skippedBy; ///< the same by stage of the entry
   std::vector<int64_t> idle; ///< runs in which all rows skipped, by stage: its
                              ///< weights were not read

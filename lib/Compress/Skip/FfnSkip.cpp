@@ -48,8 +48,8 @@ private:
 
 LogicalResult FfnSkip::checkOptions(ModuleOp model) {
   if (rule != "cosine" && rule != "random")
-    return model.emitError() << "lathe-ffn-skip: rule '" << rule
-                             << "' is not cosine or random";
+    return model.emitError()
+           << "lathe-ffn-skip: rule '" << rule << "' is not cosine or random";
   if (rule == "cosine" && !(tau > 0))
     return model.emitError() << "lathe-ffn-skip needs tau=, the cosine from "
                                 "which on an FFN counts as saturated (above 0)";
@@ -79,14 +79,14 @@ FailureOr<SmallVector<SublayerOp>> FfnSkip::findFfns(ModuleOp model) {
                            "sub-layer");
   for (SublayerOp ffn : ffns) {
     if (!ffn.getPost().empty() || !ffn.getExtra().empty())
-      return ffn.emitError() << "lathe-ffn-skip: sub-layer '"
-                             << ffn.getSite().getPath()
-                             << "' cannot be skipped: its result is normed or "
-                                "more of it is read than the residual stream";
+      return ffn.emitError()
+             << "lathe-ffn-skip: sub-layer '" << ffn.getSite().getPath()
+             << "' cannot be skipped: its result is normed or "
+                "more of it is read than the residual stream";
     if (ffn.getSkip())
-      return ffn.emitError() << "lathe-ffn-skip: sub-layer '"
-                             << ffn.getSite().getPath()
-                             << "' has a gate already";
+      return ffn.emitError()
+             << "lathe-ffn-skip: sub-layer '" << ffn.getSite().getPath()
+             << "' has a gate already";
   }
   return ffns;
 }
@@ -99,10 +99,10 @@ FailureOr<SkipAttr> FfnSkip::getRule(ModuleOp model, int64_t ffns,
                          builder.getF64FloatAttr(tau), k, warmup, 0);
   double chance = ratio * ffns / gated;
   if (chance > 1)
-    return model.emitError()
-           << llvm::formatv("lathe-ffn-skip: {0} of {1} FFNs have a gate, which "
-                            "cannot skip {2:f1} % of all",
-                            gated, ffns, 100 * ratio);
+    return model.emitError() << llvm::formatv(
+               "lathe-ffn-skip: {0} of {1} FFNs have a gate, which "
+               "cannot skip {2:f1} % of all",
+               gated, ffns, 100 * ratio);
   return SkipAttr::get(model.getContext(), SkipKind::Random,
                        builder.getF64FloatAttr(chance), 1, warmup, seed);
 }
@@ -140,7 +140,9 @@ LogicalResult FfnSkip::gate() {
     return failure();
   int64_t count = ffns->size();
   auto share = [&](int64_t given) {
-    return given >= 0 ? given : std::max<int64_t>(1, llvm::divideNearest(12 * count, 100));
+    return given >= 0
+               ? given
+               : std::max<int64_t>(1, llvm::divideNearest(12 * count, 100));
   };
   int64_t first = share(front), last = count - share(tail);
   if (first >= last)

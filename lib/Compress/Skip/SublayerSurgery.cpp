@@ -169,18 +169,22 @@ static void simplifyBlock(BlockOp block) {
   block.erase();
 }
 
+/// Clones `post` of the sub-layer for `value`; its result.
+static Value clonePost(OpBuilder &builder, SublayerOp sublayer, Value value) {
+  Block &post = sublayer.getPost().front();
+  IRMapping map;
+  map.map(post.getArgument(0), value);
+  for (Operation &op : post.without_terminator())
+    builder.clone(op, map);
+  return map.lookupOrDefault(post.getTerminator()->getOperand(0));
+}
+
 /// Replaces the sub-layer by its residual, normed where it is post-norm.
 static void removeSublayer(SublayerOp sublayer) {
+  OpBuilder builder(sublayer);
   Value result = sublayer.getResidual();
-  if (!sublayer.getPost().empty()) {
-    OpBuilder builder(sublayer);
-    Block &post = sublayer.getPost().front();
-    IRMapping map;
-    map.map(post.getArgument(0), result);
-    for (Operation &op : post.without_terminator())
-      builder.clone(op, map);
-    result = map.lookupOrDefault(post.getTerminator()->getOperand(0));
-  }
+  if (!sublayer.getPost().empty())
+    result = clonePost(builder, sublayer, result);
   sublayer.getResult().replaceAllUsesWith(result);
   sublayer.erase();
 }
@@ -323,12 +327,37 @@ LogicalResult lathe::cutSublayers(ModuleOp model, ArrayRef<std::string> sites,
   return success();
 }
 
-void lathe::dropExtraResults(func::FuncOp function) {
+/// Drops further results that nobody reads and moves `post` behind it.
+static void separate(SublayerOp sublayer) {
+  bool isRead = llvm::any_of(sublayer.getExtra(),
+                             [](Value extra) { return !extra.use_empty(); });
+  if (isRead || (sublayer.getExtra().empty() && sublayer.getPost().empty()))
+    return;
+  OpBuilder builder(sublayer);
+  auto slim = SublayerOp::create(
+      builder, sublayer.getLoc(), sublayer.getResult().getType(), TypeRange(),
+      sublayer.getKind(), sublayer.getSite(), sublayer.getResidual(),
+      sublayer.getSource(), sublayer.getArgs());
+  slim.getBody().takeBody(sublayer.getBody());
+  Operation *yield = slim.getBody().front().getTerminator();
+  yield->setOperands(yield->getOperand(0));
+  Value result = slim.getResult();
+  if (!sublayer.getPost().empty())
+    result = clonePost(builder, sublayer, result);
+  sublayer.getResult().replaceAllUsesWith(result);
+  sublayer.erase();
+}
+
+void lathe::separateSublayers(func::FuncOp function) {
   llvm::BitVector results(function.getNumResults());
+  SmallVector<SublayerOp> sublayers;
   function.walk([&](SublayerOp sublayer) {
+    sublayers.push_back(sublayer);
     for (Value extra : sublayer.getExtra())
       (void)traceToResults(extra, results);
   });
   dropResults(function, results);
   simplifyBlocks(function);
+  for (SublayerOp sublayer : sublayers)
+    separate(sublayer);
 }

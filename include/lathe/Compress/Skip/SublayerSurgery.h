@@ -42,10 +42,11 @@ mlir::LogicalResult cutSublayers(mlir::ModuleOp model,
                                  llvm::StringRef pass,
                                  const AnnotateRow &annotate = nullptr);
 
-/// Drops the results of `function` that are no results of the stages between
-/// sub-layers but further results of sub-layers (`present` tensors): what is
-/// left is the model without a cache. Arguments stay.
-void dropExtraResults(mlir::func::FuncOp function);
+/// Makes every sub-layer of `function` one that a stage runner can leave out,
+/// without changing what is computed: results that are further results of
+/// sub-layers (`present` tensors) are dropped, arguments stay, and the norms of
+/// post-norm sub-layers move behind them.
+void separateSublayers(mlir::func::FuncOp function);
 
 } // namespace lathe
 

@@ -1,0 +1,219 @@
+//===- SublayerSearch.cpp - which sub-layers the output needs -------------===//
+//
+// Part of the Lathe project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "SublayerSearch.h"
+#include "lathe/Compress/Skip/SublayerSurgery.h"
+#include "llvm/ADT/StringExtras.h"
+#include <cmath>
+
+using namespace lathe;
+
+std::string lathe::toText(const SiteGroup &group) {
+  return llvm::join(group, "+");
+}
+
+SiteGroup lathe::parseSiteGroup(llvm::StringRef text) {
+  SiteGroup group;
+  for (llvm::StringRef site : llvm::split(text, '+'))
+    group.push_back(site.str());
+  return group;
+}
+
+std::vector<SiteGroup> lathe::sublayerGroups(mlir::ModuleOp model,
+                                             bool byBlock) {
+  std::vector<SiteGroup> groups;
+  std::string block;
+  for (SublayerOp sublayer : plainSublayers(model)) {
+    llvm::StringRef site = sublayer.getSite().getPath();
+    std::string own = site.rsplit('.').first.str();
+    if (!byBlock || groups.empty() || own != block)
+      groups.emplace_back();
+    groups.back().push_back(site.str());
+    block = own;
+  }
+  return groups;
+}
+
+//===----------------------------------------------------------------------===//
+// Candidates
+//===----------------------------------------------------------------------===//
+
+class SublayerSearch::Candidate : public SearchCandidate {
+public:
+  Candidate(SublayerSearch &search, std::string name,
+            std::vector<unsigned> stages, double saved)
+      : search(search), text(std::move(name)), stages(std::move(stages)),
+        saved(saved) {}
+
+  std::string name() const override { return text; }
+  double cost() const override { return saved; }
+  llvm::Expected<SearchError> error(double limit) override {
+    return search.distance(stages, limit);
+  }
+  llvm::Error apply() override { return search.runner.remove(stages); }
+
+private:
+  SublayerSearch &search;
+  std::string text;
+  std::vector<unsigned> stages; ///< ascending
+  double saved;
+};
+
+SublayerSearch::SublayerSearch(StageRunner &runner, const Options &options)
+    : runner(runner), options(options) {}
+
+SublayerSearch::~SublayerSearch() = default;
+
+llvm::Expected<std::unique_ptr<SublayerSearch>>
+SublayerSearch::create(StageRunner &runner, std::vector<SiteGroup> groups,
+                       std::vector<double> costs, const Options &options) {
+  std::unique_ptr<SublayerSearch> search(new SublayerSearch(runner, options));
+  search->groups = std::move(groups);
+  if (llvm::Error error = search->setUp(std::move(costs)))
+    return std::move(error);
+  return std::move(search);
+}
+
+llvm::Error SublayerSearch::setUp(std::vector<double> costs) {
+  const rt::Entry &entry = runner.entry();
+  end = entry.stages.size();
+  targetRef = {rt::Ref::Kind::Output, runner.outputIndex()};
+  for (auto [group, cost] : llvm::zip(groups, costs)) {
+    std::vector<unsigned> stages;
+    for (const std::string &site : group) {
+      int stage = runner.stageOf(site);
+      if (stage < 0)
+        return llvm::createStringError(
+            "sub-layer '" + site +
+            "' cannot be left out: more of it is read than the residual "
+            "stream");
+      stages.push_back(stage);
+    }
+    llvm::sort(stages);
+    owned.push_back(
+        std::make_unique<Candidate>(*this, toText(group), stages, cost));
+    pointers.push_back(owned.back().get());
+    if (options.hidden && (end == entry.stages.size() || stages.back() >= end))
+      end = stages.back() + 1;
+  }
+  if (options.hidden)
+    targetRef = entry.stages[end - 1].outs[0];
+  references.resize(runner.chunks());
+  for (unsigned chunk = 0; chunk < runner.chunks(); ++chunk)
+    if (llvm::Error error = keepReference(chunk))
+      return error;
+  return llvm::Error::success();
+}
+
+//===----------------------------------------------------------------------===//
+// The original's outputs
+//===----------------------------------------------------------------------===//
+
+rt::TensorView SublayerSearch::target() const { return runner.view(targetRef); }
+
+/// The elements of `tensor` in f32.
+static void copyFloats(const rt::TensorView &tensor, std::vector<float> &to) {
+  to.resize(tensor.elements());
+  for (size_t i = 0; i < to.size(); ++i)
+    to[i] = rt::loadFloat(tensor.dtype, tensor.data, i);
+}
+
+/// Rows of an item: 1 of class logits [batch, classes].
+static int64_t rowsPerItem(const rt::TensorView &tensor) {
+  int64_t rows = 1;
+  for (unsigned axis = 1; axis + 1 < tensor.rank; ++axis)
+    rows *= tensor.shape[axis];
+  return rows;
+}
+
+llvm::Error SublayerSearch::keepReference(unsigned chunk) {
+  if (llvm::Error error = runner.runWhole(chunk, end))
+    return error;
+  rt::TensorView tensor = target();
+  int64_t rows = rowsPerItem(tensor);
+  if (tensor.rank < 2 || tensor.elements() == 0)
+    return llvm::createStringError("the model's output has no rows to compare");
+  bool byItem = options.distance == DistanceKind::Norm;
+  for (int64_t row = 0; row < tensor.shape[0] * rows; ++row)
+    totalUnits += byItem ? row % rows == 0 : runner.isValid(chunk, row, rows);
+  int64_t bytes = tensor.elements() * sizeof(float);
+  if (referenceBytes + bytes > options.memory)
+    return llvm::Error::success();
+  referenceBytes += bytes;
+  copyFloats(tensor, references[chunk]);
+  return llvm::Error::success();
+}
+
+llvm::Expected<const float *> SublayerSearch::reference(unsigned chunk) {
+  if (!references[chunk].empty())
+    return references[chunk].data();
+  if (llvm::Error error = runner.runWhole(chunk, end))
+    return std::move(error);
+  copyFloats(target(), recomputed);
+  return recomputed.data();
+}
+
+//===----------------------------------------------------------------------===//
+// Distances
+//===----------------------------------------------------------------------===//
+
+double SublayerSearch::chunkDistance(unsigned chunk, const float *original,
+                                     double &units) const {
+  rt::TensorView tensor = target();
+  int64_t width = tensor.shape[tensor.rank - 1], rows = rowsPerItem(tensor);
+  int64_t count = tensor.shape[0] * rows;
+  std::vector<double> distances(count);
+  std::vector<float> converted;
+  const float *changed = static_cast<const float *>(tensor.data);
+  if (tensor.dtype != rt::DType::F32) {
+    copyFloats(tensor, converted);
+    changed = converted.data();
+  }
+  runner.pool().parallelFor(count, 4, [&](int64_t from, int64_t to) {
+    for (int64_t row = from; row < to; ++row)
+      if (runner.isValid(chunk, row, rows))
+        distances[row] = rowDistance(options.distance, original + row * width,
+                                     changed + row * width, width);
+  });
+  // Added up in order, so that sums do not depend on the number of threads.
+  double sum = 0;
+  if (options.distance == DistanceKind::Norm) {
+    for (int64_t item = 0; item < tensor.shape[0]; ++item) {
+      double squares = 0;
+      for (int64_t row = item * rows; row < (item + 1) * rows; ++row)
+        squares += distances[row];
+      sum += std::sqrt(squares);
+      units += 1;
+    }
+    return sum;
+  }
+  for (int64_t row = 0; row < count; ++row) {
+    sum += distances[row];
+    units += runner.isValid(chunk, row, rows);
+  }
+  return sum;
+}
+
+llvm::Expected<SearchError>
+SublayerSearch::distance(llvm::ArrayRef<unsigned> left, double limit) {
+  double sum = 0, units = 0;
+  for (unsigned chunk = 0; chunk < runner.chunks(); ++chunk) {
+    auto original = reference(chunk);
+    if (!original)
+      return original.takeError();
+    if (llvm::Error error = runner.run(chunk, left, end))
+      return std::move(error);
+    sum += chunkDistance(chunk, *original, units);
+    if (!std::isfinite(sum))
+      return llvm::createStringError(
+          "without it the model's output is not finite");
+    // Distances are never negative: the mean can only grow.
+    if (sum / totalUnits > limit)
+      return SearchError{units > 0 ? sum / units : limit, false};
+  }
+  return SearchError{totalUnits > 0 ? sum / totalUnits : 0, true};
+}
