@@ -337,7 +337,7 @@ static void separate(SublayerOp sublayer) {
   auto slim = SublayerOp::create(
       builder, sublayer.getLoc(), sublayer.getResult().getType(), TypeRange(),
       sublayer.getKind(), sublayer.getSite(), sublayer.getResidual(),
-      sublayer.getSource(), sublayer.getArgs());
+      sublayer.getSource(), sublayer.getArgs(), sublayer.getSkipAttr());
   slim.getBody().takeBody(sublayer.getBody());
   Operation *yield = slim.getBody().front().getTerminator();
   yield->setOperands(yield->getOperand(0));
