@@ -28,16 +28,6 @@ std::unique_ptr<MLIRContext> lathe::makeContext() {
   return context;
 }
 
-/// The block of `problems` as an error, without its "error: ".
-static llvm::Error problemError(const Problems &problems) {
-  std::string text;
-  llvm::raw_string_ostream out(text);
-  problems.print(out);
-  StringRef block = StringRef(text).rtrim();
-  block.consume_front("error: ");
-  return llvm::createStringError(block);
-}
-
 static LogicalResult applyPipeline(ModuleOp module, StringRef text,
                                    std::string &problem) {
   PassManager manager(module.getContext(), ModuleOp::getOperationName());
@@ -60,7 +50,7 @@ lathe::loadModel(MLIRContext &context, StringRef path,
     module = importOnnx(path, &context, import, problems);
     problems.printNotes(llvm::errs());
     if (!module)
-      return problemError(problems);
+      return problems.toError();
     PassManager manager(&context, ModuleOp::getOperationName());
     raisePipeline(manager, options.level);
     if (failed(manager.run(*module)))

@@ -43,16 +43,6 @@ struct Source {
 };
 } // namespace
 
-/// The block of `problems` as an error, without its `error: `.
-static llvm::Error toError(const Problems &problems) {
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  problems.print(os);
-  StringRef block = StringRef(text).rtrim();
-  block.consume_front("error: ");
-  return llvm::createStringError(block);
-}
-
 /// Where the source lies: where the module says, or beside the module.
 static std::string locate(StringRef source, StringRef searchFolder) {
   if (llvm::sys::fs::exists(source) || searchFolder.empty())
@@ -81,11 +71,11 @@ static llvm::Expected<Source> loadSource(ModuleOp model,
   Problems problems(file);
   source.file = OnnxModel::load(file, {options.externalDataRoots}, problems);
   if (!source.file)
-    return toError(problems);
+    return problems.toError();
   MLIRContext *context = model.getContext();
   source.imported = importOnnx(*source.file, context, problems);
   if (!source.imported)
-    return toError(problems);
+    return problems.toError();
   source.raised = source.imported->clone();
   std::string reason;
   ScopedDiagnosticHandler handler(context, [&](Diagnostic &diagnostic) {

@@ -100,6 +100,15 @@ void Problems::add(const Twine &subject, const Twine &reason, StringRef newHint,
   lines.push_back({text + reason.str()});
 }
 
+llvm::Error Problems::toError() const {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  print(os);
+  llvm::StringRef block = llvm::StringRef(text).rtrim();
+  block.consume_front("error: ");
+  return llvm::createStringError(block);
+}
+
 void Problems::print(llvm::raw_ostream &os) const {
   if (empty())
     return;

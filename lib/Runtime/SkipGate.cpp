@@ -146,6 +146,6 @@ void SkipGate::observe(const Stage &decl, const TensorView &x,
 }
 
 void SkipGate::pass(const Stage &decl) {
-  if (decl.kind == "ffn")
+  if (gated && decl.kind == "ffn")
     total.total += remaining.size();
 }

@@ -18,11 +18,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../utils/CommandDriver.h"
 #include "lathe/IndexExpr/Text.h"
 #include "lathe/Raise/MaskForm.h"
-#include "llvm/Support/CommandLine.h"
-#include "llvm/Support/LineIterator.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace lathe;
@@ -149,18 +147,6 @@ void Session::run(StringRef line) {
 }
 
 int main(int argc, char **argv) {
-  llvm::cl::opt<std::string> input(
-      llvm::cl::Positional, llvm::cl::desc("<commands>"), llvm::cl::init("-"));
-  llvm::cl::ParseCommandLineOptions(argc, argv, "test driver of MaskForm\n");
-  auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(input);
-  if (!buffer) {
-    llvm::errs() << "error: " << input << ": " << buffer.getError().message()
-                 << "\n";
-    return 1;
-  }
   Session session;
-  for (llvm::line_iterator it(**buffer, /*SkipBlanks=*/true, '/');
-       !it.is_at_end(); ++it)
-    session.run(it->trim());
-  return 0;
+  return runCommands(argc, argv, "test driver of MaskForm\n", session);
 }

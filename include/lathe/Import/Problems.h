@@ -22,6 +22,7 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/ADT/Twine.h"
+#include "llvm/Support/Error.h"
 #include <string>
 #include <vector>
 
@@ -62,6 +63,8 @@ public:
 
   /// Prints the block (nothing if there are no problems).
   void print(llvm::raw_ostream &os) const;
+  /// The block as an error, without its "error: ".
+  llvm::Error toError() const;
   /// Prints "note: FILE: …", one line each.
   void printNotes(llvm::raw_ostream &os) const;
 

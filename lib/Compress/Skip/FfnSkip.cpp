@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Compress/Passes.h"
+#include "lathe/Compress/Skip/SublayerSurgery.h"
 #include "lathe/Dialect/Lathe.h"
 #include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/Report/Report.h"
@@ -64,16 +65,14 @@ LogicalResult FfnSkip::checkOptions(ModuleOp model) {
 
 /// The FFNs of `decode` in program order, each of which can be skipped.
 FailureOr<SmallVector<SublayerOp>> FfnSkip::findFfns(ModuleOp model) {
-  auto decode = model.lookupSymbol<func::FuncOp>("decode");
-  if (!decode)
+  if (!model.lookupSymbol<func::FuncOp>("decode"))
     return model.emitError("lathe-ffn-skip: the model has no entry 'decode'; "
                            "FFNs are skipped token by token while decoding "
                            "with a KV cache");
   SmallVector<SublayerOp> ffns;
-  decode.walk<WalkOrder::PreOrder>([&](SublayerOp sublayer) {
+  for (SublayerOp sublayer : sublayersOf(model, "decode"))
     if (sublayer.getKind() == SublayerKind::Ffn)
       ffns.push_back(sublayer);
-  });
   if (ffns.empty())
     return model.emitError("lathe-ffn-skip: the entry 'decode' has no FFN "
                            "sub-layer");

@@ -17,12 +17,16 @@
 using namespace mlir;
 using namespace lathe;
 
-std::vector<SublayerOp> lathe::plainSublayers(ModuleOp model) {
+std::vector<SublayerOp> lathe::sublayersOf(ModuleOp model, StringRef name) {
   std::vector<SublayerOp> sublayers;
-  if (auto plain = model.lookupSymbol<func::FuncOp>("plain"))
-    plain.walk<WalkOrder::PreOrder>(
+  if (auto entry = model.lookupSymbol<func::FuncOp>(name))
+    entry.walk<WalkOrder::PreOrder>(
         [&](SublayerOp sublayer) { sublayers.push_back(sublayer); });
   return sublayers;
+}
+
+std::vector<SublayerOp> lathe::plainSublayers(ModuleOp model) {
+  return sublayersOf(model, "plain");
 }
 
 /// Names of the weights that `root` reads.

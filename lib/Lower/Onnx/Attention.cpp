@@ -186,6 +186,26 @@ static MaskFn contribMask(Node &n, const KeyPadding &padding,
   };
 }
 
+/// Attention under the node's masks, its result set as output 0. Operand
+/// `paddingAt` is the padding, operand 5 the bias; `past` keys come before the
+/// queries' own.
+static FailureOr<AttentionResults> attendPadded(Node &n, const Tensor &q,
+                                                const Tensor &k,
+                                                const Tensor &v,
+                                                unsigned paddingAt, Poly past) {
+  KeyPadding padding{n.has(paddingAt) ? n.value(paddingAt) : Tensor(),
+                     n.op.getFloat("mask_filter_value", -10000.0)};
+  if (failed(padding.check(n, q.shape[0])))
+    return failure();
+  AttentionOperands operands{q, k, v, scaleOf(n, q)};
+  operands.mask =
+      contribMask(n, padding, n.has(5) ? n.value(5) : Tensor(),
+                  {q.shape[0], q.shape[1], q.shape[2], k.shape[2]}, past);
+  AttentionResults results = attend(n, operands);
+  setConverted(n, mergeHeads(n, results.result), 0);
+  return results;
+}
+
 /// Rows `part` (0: keys, 1: values) of a past [2, B, H, P, D].
 static Tensor pastPart(Node &n, const Tensor &past, int64_t part) {
   SymbolicShape shape(ArrayRef<Poly>(past.shape).drop_front());
@@ -239,16 +259,9 @@ static LogicalResult lowerPackedAttention(Node &n) {
     k = appendRows(n, n.t.convert(pastPart(n, past, 0), k.element), k);
     v = appendRows(n, n.t.convert(pastPart(n, past, 1), v.element), v);
   }
-  KeyPadding padding{n.has(3) ? n.value(3) : Tensor(),
-                     n.op.getFloat("mask_filter_value", -10000.0)};
-  if (failed(padding.check(n, q.shape[0])))
+  FailureOr<AttentionResults> results = attendPadded(n, q, k, v, 3, pastRows);
+  if (failed(results))
     return failure();
-  AttentionOperands operands{q, k, v, scaleOf(n, q)};
-  operands.mask =
-      contribMask(n, padding, n.has(5) ? n.value(5) : Tensor(),
-                  {q.shape[0], q.shape[1], q.shape[2], k.shape[2]}, pastRows);
-  AttentionResults results = attend(n, operands);
-  setConverted(n, mergeHeads(n, results.result), 0);
   if (n.hasResult(1))
     n.set(n.t.generate(n.shape(1), n.element(1),
                        [&](Scalars &s, ValueRange at) {
@@ -317,19 +330,12 @@ static LogicalResult lowerMultiHeadAttention(Node &n) {
   Poly pastRows = past ? past.shape[2] : n.t.poly(0);
   k = appendRows(n, past, k);
   v = appendRows(n, n.has(7) ? n.value(7) : Tensor(), v);
-  KeyPadding padding{n.has(4) ? n.value(4) : Tensor(),
-                     n.op.getFloat("mask_filter_value", -10000.0)};
-  if (failed(padding.check(n, q.shape[0])))
+  FailureOr<AttentionResults> results = attendPadded(n, q, k, v, 4, pastRows);
+  if (failed(results))
     return failure();
-  AttentionOperands operands{q, k, v, scaleOf(n, q)};
-  operands.mask =
-      contribMask(n, padding, n.has(5) ? n.value(5) : Tensor(),
-                  {q.shape[0], q.shape[1], q.shape[2], k.shape[2]}, pastRows);
-  AttentionResults results = attend(n, operands);
-  setConverted(n, mergeHeads(n, results.result), 0);
   setConverted(n, k, 1);
   setConverted(n, v, 2);
-  setConverted(n, results.scores, 3);
+  setConverted(n, results->scores, 3);
   return success();
 }
 

@@ -20,6 +20,9 @@
 
 namespace lathe {
 
+/// The sub-layers of the entry `name` in program order; none without it.
+std::vector<SublayerOp> sublayersOf(mlir::ModuleOp model, llvm::StringRef name);
+
 /// The sub-layers of the entry `plain` in program order.
 std::vector<SublayerOp> plainSublayers(mlir::ModuleOp model);
 
