@@ -592,9 +592,9 @@ struct MaskAndBias {
 };
 } // namespace
 
-static FailureOr<MaskAndBias>
-parseMaskAndBias(IndexExprContext &terms, AttentionOp op,
-                 const ParseOptions &options) {
+static FailureOr<MaskAndBias> parseMaskAndBias(IndexExprContext &terms,
+                                               AttentionOp op,
+                                               const ParseOptions &options) {
   MaskAndBias forms;
   if (std::optional<FormAttr> mask = op.getMask()) {
     auto parsed = parsePred(terms, mask->getText(), options);
@@ -622,8 +622,8 @@ static Tensor markEmptyRows(TensorBuilder &t, const AttentionResults &results) {
   return t.map({results.result, t.expandAxes(top, int64_t(3))}, f,
                [&](Scalars &s, ArrayRef<Value> v) {
                  Value empty = s.eq(v[1], s.like(v[1], -infinity));
-                 Value nan = s.like(
-                     v[0], std::numeric_limits<double>::quiet_NaN());
+                 Value nan =
+                     s.like(v[0], std::numeric_limits<double>::quiet_NaN());
                  return s.select(empty, nan, v[0]);
                });
 }
@@ -668,8 +668,8 @@ LogicalResult StageLowering::attendInLinalg(AttentionOp op) {
   Type i1 = IntegerType::get(op.getContext(), 1);
   operands.mask = [&](Scalars &s, Value score, ValueRange at) {
     if (forms->bias)
-      score = s.add(score,
-                    t.emitForm(s, forms->bias, score.getType(), at, points));
+      score =
+          s.add(score, t.emitForm(s, forms->bias, score.getType(), at, points));
     if (!forms->mask)
       return score;
     Value seen = t.emitForm(s, forms->mask, i1, at, points);

@@ -38,6 +38,7 @@ private:
   LogicalResult buildReturn(StageLowering &lowering, func::FuncOp function);
 
   func::FuncOp source;
+  std::string entryName;
   WeightForm weights;
   SymbolicShapes shapes;
   OpBuilder builder;
@@ -160,9 +161,8 @@ LogicalResult EntryToLinalg::bindDims(StageLowering &lowering, Block &entry) {
       extent = tensor::DimOp::create(builder, source.getLoc(), value, axis);
     }
     if (!extent)
-      return source.emitError("entry '")
-             << source.getName() << "': dim '" << name
-             << "' is no extent of an input alone";
+      return source.emitError("entry '") << entryName << "': dim '" << name
+                                         << "' is no extent of an input alone";
     lowering.t.setDim(name, extent);
   }
   return success();
@@ -195,10 +195,10 @@ LogicalResult EntryToLinalg::run() {
       return source.emitError("an argument of unknown rank");
     types.push_back(inputType(argument));
   }
-  std::string name = source.getName().str();
-  source.setName(name + "_source");
+  entryName = source.getName().str();
+  source.setName(entryName + "_source");
   builder.setInsertionPoint(source);
-  auto function = func::FuncOp::create(builder, source.getLoc(), name,
+  auto function = func::FuncOp::create(builder, source.getLoc(), entryName,
                                        builder.getFunctionType(types, {}));
   Block *entry = function.addEntryBlock();
   for (auto [from, to] :

@@ -122,8 +122,9 @@ Tensor StageLowering::linearInLinalg(LinearOp op) {
       t.einsum({x, partTensor(getPart(op.getWeight()))},
                {left, SmallVector<int64_t>{depth, columns}}, result, f32);
   if (op.getBias())
-    sum = t.map({sum, partTensor(getPart(op.getBias()))}, f32,
-                [](Scalars &s, ArrayRef<Value> v) { return s.add(v[0], v[1]); });
+    sum =
+        t.map({sum, partTensor(getPart(op.getBias()))}, f32,
+              [](Scalars &s, ArrayRef<Value> v) { return s.add(v[0], v[1]); });
   if (!op.getEpilogue().empty()) {
     SmallVector<Tensor> operands = {sum};
     for (Value extra : op.getEpilogueArgs())

@@ -18,7 +18,7 @@ func.func @plain(%x: tensor<?x4xf32> {lathe.dims = ["2*n", "4"]}) -> tensor<?x4x
 
 // expected-error@+1 {{every entry has a cache, which tensors cannot say}}
 module {
-  func.func @decode(%c: !lathe.kv<2 heads, 8, 8, f32>) {
+  func.func @decode(%c: !lathe.kv<2, 8, 8, f32>) {
     return
   }
 }

@@ -88,7 +88,8 @@ static Tensor reduceRows(TensorBuilder &t, const Tensor &x, bool isMax) {
 }
 
 /// Softmax over keys. A row of minus infinity gives zeros.
-static Tensor rowSoftmax(TensorBuilder &t, const Tensor &x, const Tensor &sink) {
+static Tensor rowSoftmax(TensorBuilder &t, const Tensor &x,
+                         const Tensor &sink) {
   Type f = x.element;
   double infinity = std::numeric_limits<double>::infinity();
   Tensor top = reduceRows(t, x, /*isMax=*/true);
@@ -96,7 +97,7 @@ static Tensor rowSoftmax(TensorBuilder &t, const Tensor &x, const Tensor &sink) 
   if (sink) {
     extra = t.expandAxes(t.convert(sink, f), int64_t(1));
     top = t.mapTo(top.shape, {top, extra}, f,
-                    [](Scalars &s, Values v) { return s.max(v[0], v[1]); });
+                  [](Scalars &s, Values v) { return s.max(v[0], v[1]); });
   }
   // Minus infinity must not meet itself in a difference.
   Tensor shift = t.map(top, f, [&](Scalars &s, Values v) {
@@ -104,18 +105,17 @@ static Tensor rowSoftmax(TensorBuilder &t, const Tensor &x, const Tensor &sink) 
   });
   Tensor power =
       t.map({x, t.expandAxes(shift, int64_t(3))}, f,
-              [](Scalars &s, Values v) { return s.exp(s.sub(v[0], v[1])); });
+            [](Scalars &s, Values v) { return s.exp(s.sub(v[0], v[1])); });
   Tensor sum = reduceRows(t, power, /*isMax=*/false);
   if (sink)
-    sum =
-        t.mapTo(sum.shape, {sum, shift, extra}, f, [](Scalars &s, Values v) {
-          return s.add(v[0], s.exp(s.sub(v[2], v[1])));
-        });
+    sum = t.mapTo(sum.shape, {sum, shift, extra}, f, [](Scalars &s, Values v) {
+      return s.add(v[0], s.exp(s.sub(v[2], v[1])));
+    });
   return t.map({power, t.expandAxes(sum, int64_t(3))}, f,
-                 [](Scalars &s, Values v) {
-                   Value zero = s.like(v[0], 0);
-                   return s.select(s.eq(v[1], zero), zero, s.div(v[0], v[1]));
-                 });
+               [](Scalars &s, Values v) {
+                 Value zero = s.like(v[0], 0);
+                 return s.select(s.eq(v[1], zero), zero, s.div(v[0], v[1]));
+               });
 }
 
 AttentionResults lathe::attend(StageLowering &stage,
@@ -159,7 +159,8 @@ AttentionResults lathe::attend(StageLowering &stage,
 // Rotation
 //===----------------------------------------------------------------------===//
 
-Tensor lathe::rotate(TensorBuilder &t, const Tensor &x, const Rotation &rotation) {
+Tensor lathe::rotate(TensorBuilder &t, const Tensor &x,
+                     const Rotation &rotation) {
   Type compute = getComputeType(x.element);
   std::optional<int64_t> size = x.shape[3].getConstantInt();
   // The tables know the rotated columns where the attribute does not.
@@ -187,10 +188,10 @@ Tensor lathe::rotate(TensorBuilder &t, const Tensor &x, const Rotation &rotation
       else
         place = {rotation.cos.shape[0].isConstant(1) ? s.index(0) : at[0],
                  at[2], pair};
-      Value cos = s.cast(t.load(s, rotation.cos, place), rotation.cos.element,
-                         compute);
-      Value sin = s.cast(t.load(s, rotation.sin, place), rotation.sin.element,
-                         compute);
+      Value cos =
+          s.cast(t.load(s, rotation.cos, place), rotation.cos.element, compute);
+      Value sin =
+          s.cast(t.load(s, rotation.sin, place), rotation.sin.element, compute);
       SmallVector<Value> other(at);
       other[3] = partner;
       Value turned = s.mul(t.load(s, x, other), sin);

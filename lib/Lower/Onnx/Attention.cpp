@@ -100,7 +100,8 @@ static LogicalResult lowerAttention(Node &n) {
     return s.select(keep, score, lowest);
   };
   AttentionResults results = attend(n.stage, operands);
-  setConverted(n, isMerged ? mergeHeads(n.t, results.result) : results.result, 0);
+  setConverted(n, isMerged ? mergeHeads(n.t, results.result) : results.result,
+               0);
   setConverted(n, k, 1);
   setConverted(n, v, 2);
   const Tensor *outputs[] = {&results.scores, &results.capped, &results.masked,

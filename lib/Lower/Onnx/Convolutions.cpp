@@ -42,10 +42,10 @@ static Tensor convolveInLinalg(Node &n, const Tensor &input,
         SmallVector<Value> place(at.take_front(2));
         Value inside = s.constant(s.getI1Type(), 1);
         for (unsigned k = 0; k < rank; ++k) {
-          Value from = s.sub(
-              s.add(s.mul(at[2 + rank + k], s.index(window.strides[k])),
-                    s.mul(at[2 + k], s.index(window.dilations[k]))),
-              t.dim(window.before[k]));
+          Value from =
+              s.sub(s.add(s.mul(at[2 + rank + k], s.index(window.strides[k])),
+                          s.mul(at[2 + k], s.index(window.dilations[k]))),
+                    t.dim(window.before[k]));
           inside = s.bitAnd(inside, s.ge(from, s.index(0)));
           inside = s.bitAnd(inside, s.lt(from, t.dim(x.shape[2 + k])));
           place.push_back(from);

@@ -160,7 +160,8 @@ LogicalResult NodeLowering::refuse(const Twine &reason) {
 LogicalResult NodeLowering::needKernels() {
   if (stage.usesKernels())
     return success();
-  return refuse("it is written as loops over buffers, not in linalg on tensors");
+  return refuse(
+      "it is written as loops over buffers, not in linalg on tensors");
 }
 
 LogicalResult lathe::byForm(NodeLowering &n) {
