@@ -32,10 +32,12 @@ static std::string whereText(Location location) {
 
 ErrorCollector::ErrorCollector(MLIRContext &context)
     : handler(&context, [this](Diagnostic &diagnostic) {
-        if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-          return success();
         std::string line =
             whereText(diagnostic.getLocation()) + diagnostic.str();
+        if (diagnostic.getSeverity() == DiagnosticSeverity::Warning)
+          warnings.push_back(std::move(line));
+        if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+          return success();
         if (!llvm::is_contained(lines, line))
           lines.push_back(std::move(line));
         return success();
@@ -52,6 +54,11 @@ llvm::Error lathe::problemBlock(StringRef prefix,
   if (lines.size() > 20)
     text += "\n  ...";
   return llvm::createStringError(text);
+}
+
+void ErrorCollector::printWarnings(llvm::raw_ostream &out) const {
+  for (const std::string &line : warnings)
+    out << "warning: " << line << "\n";
 }
 
 llvm::Error ErrorCollector::take(StringRef prefix) const {
