@@ -8,6 +8,8 @@
 #include "lathe/Compress/Calibration.h"
 
 void lathe::registerCompressCalibration() {
+  registerCalibration("lathe-ffn-skip", makeFfnSkipRequest);
   registerCalibration("lathe-finercut", makeFinerCutRequest);
+  registerCalibration("lathe-fuse-gpt", makeFuseGptRequest);
   registerCalibration("lathe-shortgpt", makeShortGptRequest);
 }

@@ -15,7 +15,11 @@ namespace lathe {
 /// \name The requests of the passes; see registerCalibration
 /// @{
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
+makeFfnSkipRequest(mlir::Pass &pass);
+llvm::Expected<std::unique_ptr<CalibrationRequest>>
 makeFinerCutRequest(mlir::Pass &pass);
+llvm::Expected<std::unique_ptr<CalibrationRequest>>
+makeFuseGptRequest(mlir::Pass &pass);
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
 makeShortGptRequest(mlir::Pass &pass);
 /// @}

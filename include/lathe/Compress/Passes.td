@@ -55,6 +55,13 @@ def FfnSkip : Lathe_CompressPass<"lathe-ffn-skip"> {
     prompt skip nothing. `prefill` and `plain` are left as they are; attention
     always runs, so the KV cache has all its rows.
 
+    `profile` and `ratio` instead of `tau` take the rule that lost least of
+    those that `lathe calibrate --for lathe-ffn-skip` measured while decoding:
+    `k`, `front` and `tail` (what of them is given is kept to), and `tau`
+    between measured points, so that `ratio` of all FFNs are skipped, as `lathe
+    eval --via decode` counts it on the calibration data. A warning says so
+    where chance does no worse.
+
     `rule=random` skips by chance instead, at `ratio` of all FFNs: what every
     choice of `tau` and `k` has to beat.
 
@@ -76,20 +83,24 @@ def FfnSkip : Lathe_CompressPass<"lathe-ffn-skip"> {
   let options = [
     Option<"tau", "tau", "double", "0",
            "Cosine from which on an FFN counts as saturated">,
-    Option<"k", "k", "int64_t", "1",
-           "Gated FFNs that a token skips after a saturated one">,
+    Option<"k", "k", "int64_t", "0",
+           "Gated FFNs that a token skips after a saturated one (default: 1, or "
+           "what the profile says)">,
     Option<"front", "front", "int64_t", "-1",
            "FFNs at the start without a gate (default: 12 % of them, at least "
-           "1)">,
+           "1, or what the profile says)">,
     Option<"tail", "tail", "int64_t", "-1",
-           "FFNs at the end without a gate (default: 12 % of them, at least "
-           "1)">,
+           "FFNs at the end without a gate (default: 12 % of them, at least 1, "
+           "or what the profile says)">,
     Option<"warmup", "warmup", "int64_t", "10",
            "Tokens after the prompt that skip nothing">,
+    Option<"profile", "profile", "std::string", [{""}],
+           "Profile with the measured rules">,
     Option<"rule", "rule", "std::string", [{"cosine"}],
            "cosine, or random as the baseline">,
     Option<"ratio", "ratio", "double", "0",
-           "Share of all FFNs that the rule random skips once it is warm">,
+           "Share of all FFNs to skip; the rule random skips it once it is warm"
+           >,
     Option<"seed", "seed", "int64_t", "0", "Seed of the rule random">
   ];
 }
@@ -137,7 +148,50 @@ def FinerCut : Lathe_CompressPass<"lathe-finercut"> {
     Option<"includeFirst", "include-first", "bool", /*default=*/"false",
            "Try the first sub-layer too">,
     Option<"search", "search", "std::string", /*default=*/"\"greedy\"",
-           "`greedy`, or `one-shot`: by the distances of the single removals">
+           "`greedy`, or `one-shot`: by the distances of the single removals">,
+    Option<"refit", "refit", "bool", /*default=*/"false",
+           "Fold maps into the sub-layers that are left, so that the residual "
+           "stream follows the original's; fitted when calibrating with refit "
+           "and the same cut">
+  ];
+}
+
+def FuseGpt : Lathe_CompressPass<"lathe-fuse-gpt"> {
+  let summary = "Cuts the blocks that the last stream needs least, and refits";
+  let description = [{
+    Removes whole blocks in the order that `lathe calibrate --for
+    lathe-fuse-gpt` found: at each step the one whose removal, given all before
+    it, changes the residual stream behind the last block least, by the mean
+    over the calibration rows of 1 - cos (macro influence). With `refit` the
+    branch of each sub-layer beside a cut is mapped by a matrix, folded into its
+    last linear, so that the stream follows the original's: the least-squares
+    solution on the calibration data, instead of the training that the paper
+    does. A map that does not help on the tenth of the rows that is held out is
+    not used.
+
+    Before:
+    ```mlir
+    %1 = lathe.block <"blocks.0"> { ... }
+    %2 = lathe.block <"blocks.1"> { ... }
+    ```
+    After `lathe-fuse-gpt{profile=m.profile cut=1 refit=true}`, with the weights
+    of the last linears of `blocks.0` replaced:
+    ```mlir
+    %1 = lathe.block <"blocks.0"> { ... }
+    ```
+
+    Source: FuseGPT, arXiv 2411.14507.
+  }];
+  let options = [
+    Option<"profile", "profile", "std::string", /*default=*/"",
+           "Profile with the ranking">,
+    Option<"cut", "cut", "unsigned", /*default=*/"0", "Blocks to cut">,
+    Option<"ratio", "ratio", "double", /*default=*/"0",
+           "Share of all blocks to cut">,
+    Option<"budget", "budget", "std::string", /*default=*/"",
+           "`latency:SHARE` or `bytes:SHARE`: what may be left of the whole">,
+    Option<"refit", "refit", "bool", /*default=*/"false",
+           "Fold fitted maps into what is left">
   ];
 }
 
