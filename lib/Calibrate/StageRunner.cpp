@@ -338,7 +338,8 @@ llvm::Error StageRunner::remove(llvm::ArrayRef<unsigned> stages) {
 
 llvm::Error StageRunner::refresh(unsigned stage, const Observe &observe) {
   unsigned begin = stage / stride * stride;
-  unsigned end = observe ? gone.size() : (gone.size() - 1) / stride * stride + 1;
+  unsigned end =
+      observe ? gone.size() : (gone.size() - 1) / stride * stride + 1;
   for (unsigned chunk = 0; chunk < numChunks; ++chunk) {
     if (llvm::Error error = bind(chunk))
       return error;

@@ -166,8 +166,8 @@ def FuseGpt : Lathe_CompressPass<"lathe-fuse-gpt"> {
     branch of each sub-layer beside a cut is mapped by a matrix, folded into its
     last linear, so that the stream follows the original's: the least-squares
     solution on the calibration data, instead of the training that the paper
-    does. A map that does not help on the tenth of the rows that is held out is
-    not used.
+    does. A map that brings the output on the quarter of the items that is held
+    out no nearer to the original's is not used.
 
     Before:
     ```mlir

@@ -266,5 +266,6 @@ LogicalResult lathe::applyRanking(ModuleOp model, StringRef path, StringRef key,
   if (failed(
           applyRanking(model, *profile, path, ranking->second, budget, pass)))
     return failure();
-  return applyMaps(model, *profile, path, refitPrefix(key, prefix->steps), pass);
+  return applyMaps(model, *profile, path, refitPrefix(key, prefix->steps),
+                   pass);
 }

@@ -105,5 +105,6 @@ llvm::Error RankingRequest::refit(CalibrationContext &context,
   std::vector<std::string> sites;
   for (size_t i = 0; i < *steps; ++i)
     llvm::append_range(sites, parseSiteGroup(ranking.steps[i].site));
-  return fitMaps(context, sites, refitPrefix(options.key, *steps));
+  return fitMaps(context, sites, options.search.distance,
+                 refitPrefix(options.key, *steps));
 }

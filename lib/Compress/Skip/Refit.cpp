@@ -20,7 +20,7 @@ using Matrix =
     Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 static constexpr double kRidge = 1e-2;
-static constexpr int64_t kHeldOut = 10; // one row of so many
+static constexpr unsigned kHeldOut = 4; // one item of so many
 
 std::string lathe::refitPrefix(StringRef key, size_t steps) {
   return (key + ".refit=" + Twine(steps)).str();
@@ -91,9 +91,9 @@ struct Rows {
 class MapFitter {
 public:
   MapFitter(CalibrationContext &context, ArrayRef<std::string> sites,
-            std::string prefix)
-      : context(context), runner(context.runner),
-        cut(llvm::from_range, sites), prefix(std::move(prefix)) {}
+            DistanceKind distance, std::string prefix)
+      : context(context), runner(context.runner), cut(llvm::from_range, sites),
+        distance(distance), prefix(std::move(prefix)) {}
 
   llvm::Error run();
 
@@ -110,6 +110,8 @@ private:
   void findPlaces();
   llvm::Error readTargets();
   llvm::Error fit(unsigned index);
+  Matrix solve(const Rows &residual, const Rows &stream, const Rows &target);
+  llvm::Expected<double> outputDistance();
   void append(Rows &rows, unsigned chunk, const rt::TensorView &tensor);
   void edit(unsigned stage);
   llvm::Error store(const Place &place, double before, double after);
@@ -117,7 +119,12 @@ private:
   CalibrationContext &context;
   StageRunner &runner;
   llvm::StringSet<> cut;
+  DistanceKind distance;
   std::string prefix;
+  /// First chunk that is held out, and the original's outputs from there on.
+  unsigned fitted = 0;
+  std::vector<Rows> outputs;
+  double bestDistance = 0; ///< with the maps so far
   std::vector<Place> places;
   std::vector<unsigned> removed;
   unsigned lastStage = 0; ///< of all sub-layers of the original
@@ -141,8 +148,12 @@ void MapFitter::findPlaces() {
       isAfterCut = true;
       continue;
     }
-    places.push_back({site, unsigned(stage),
-                      foldedWeights(sublayer).has_value(), isAfterCut, {}, {}});
+    places.push_back({site,
+                      unsigned(stage),
+                      foldedWeights(sublayer).has_value(),
+                      isAfterCut,
+                      {},
+                      {}});
   }
 }
 
@@ -161,19 +172,46 @@ void MapFitter::append(Rows &rows, unsigned chunk,
 }
 
 llvm::Error MapFitter::readTargets() {
-  return runner.prepare(
-      [&](unsigned done, unsigned all) {
-        context.progress("streams of the original", double(done) / all);
-      },
-      [&](unsigned chunk, unsigned stage) {
-        const rt::Stage &row = runner.entry().stages[stage];
-        for (size_t i = 1; i < places.size(); ++i)
-          if (places[i].stage == stage)
-            append(places[i - 1].target, chunk,
-                   runner.view(row.args[*row.residual]));
-        if (stage == lastStage)
-          append(places.back().target, chunk, runner.view(row.outs[0]));
-      });
+  if (llvm::Error error = runner.prepare(
+          [&](unsigned done, unsigned all) {
+            context.progress("streams of the original", double(done) / all);
+          },
+          [&](unsigned chunk, unsigned stage) {
+            if (chunk >= fitted)
+              return;
+            const rt::Stage &row = runner.entry().stages[stage];
+            for (size_t i = 1; i < places.size(); ++i)
+              if (places[i].stage == stage)
+                append(places[i - 1].target, chunk,
+                       runner.view(row.args[*row.residual]));
+            if (stage == lastStage)
+              append(places.back().target, chunk, runner.view(row.outs[0]));
+          }))
+    return error;
+  for (unsigned chunk = fitted; chunk < runner.chunks(); ++chunk) {
+    if (llvm::Error error =
+            runner.runWhole(chunk, runner.entry().stages.size()))
+      return error;
+    append(outputs.emplace_back(), chunk, runner.output());
+  }
+  return llvm::Error::success();
+}
+
+/// Mean distance of the output's rows on the items that are held out.
+llvm::Expected<double> MapFitter::outputDistance() {
+  double sum = 0, count = 0;
+  for (unsigned chunk = fitted; chunk < runner.chunks(); ++chunk) {
+    if (llvm::Error error = runner.run(chunk, {}, runner.entry().stages.size()))
+      return std::move(error);
+    Rows now;
+    append(now, chunk, runner.output());
+    const Rows &original = outputs[chunk - fitted];
+    for (int64_t row = 0; row < original.count(); ++row)
+      sum += rowDistance(distance, original.values.data() + row * now.width,
+                         now.values.data() + row * now.width, now.width);
+    count += double(original.count());
+  }
+  return sum / count;
 }
 
 /// Maps the branch that `stage` has added, where there is a map for it.
@@ -210,58 +248,70 @@ llvm::Error MapFitter::store(const Place &place, double before, double after) {
   return llvm::Error::success();
 }
 
+/// The ridge solution; empty for a branch of zeros.
+Matrix MapFitter::solve(const Rows &residual, const Rows &stream,
+                        const Rows &target) {
+  int64_t width = residual.width;
+  Matrix r = residual.matrix();
+  Matrix branch = stream.matrix() - r, wanted = target.matrix() - r;
+  Matrix gram = branch.transpose() * branch;
+  double ridge = kRidge * gram.trace() / double(width);
+  if (!(ridge > 0))
+    return {};
+  Matrix one = Matrix::Identity(width, width);
+  Matrix right = branch.transpose() * wanted + ridge * one;
+  gram += ridge * one;
+  return gram.llt().solve(right);
+}
+
 llvm::Error MapFitter::fit(unsigned index) {
   Place &place = places[index];
   // What the sub-layers before make has changed with the last map.
   unsigned from = index == 0 ? 0 : places[index - 1].stage;
   Rows residual, stream;
-  if (llvm::Error error = runner.refresh(from, [&](unsigned chunk,
-                                                   unsigned stage) {
-        if (stage != place.stage)
-          return;
-        const rt::Stage &row = runner.entry().stages[stage];
-        append(residual, chunk, runner.view(row.args[*row.residual]));
-        append(stream, chunk, runner.view(row.outs[0]));
-      }))
+  if (llvm::Error error =
+          runner.refresh(from, [&](unsigned chunk, unsigned stage) {
+            if (stage != place.stage || chunk >= fitted)
+              return;
+            const rt::Stage &row = runner.entry().stages[stage];
+            append(residual, chunk, runner.view(row.args[*row.residual]));
+            append(stream, chunk, runner.view(row.outs[0]));
+          }))
     return error;
-  int64_t width = residual.width, count = residual.count();
-  if (count == 0 || place.target.values.size() != stream.values.size())
-    return llvm::Error::success();
-
-  Matrix r = residual.matrix();
-  Matrix branch = stream.matrix() - r, wanted = place.target.matrix() - r;
-  int64_t fitted = count - std::max<int64_t>(1, count / kHeldOut);
-  if (fitted < width)
+  if (residual.count() < residual.width)
     return llvm::createStringError(
-        "refit needs at least " + Twine(width) + " rows to fit '" + place.site +
-        "', the data have " + Twine(fitted));
-  Matrix gram = branch.topRows(fitted).transpose() * branch.topRows(fitted);
-  double ridge = kRidge * gram.trace() / double(width);
-  if (!(ridge > 0))
-    return llvm::Error::success(); // A branch of zeros.
-  Matrix right =
-      branch.topRows(fitted).transpose() * wanted.topRows(fitted) +
-      ridge * Matrix::Identity(width, width);
-  gram += ridge * Matrix::Identity(width, width);
-  Matrix map = gram.llt().solve(right);
-
-  auto heldOut = [&](const Matrix &m) -> const auto {
-    return m.bottomRows(count - fitted);
-  };
-  double whole = heldOut(place.target.matrix()).squaredNorm();
-  double before = (heldOut(branch) - heldOut(wanted)).squaredNorm() / whole;
-  double after =
-      (heldOut(branch) * map - heldOut(wanted)).squaredNorm() / whole;
-  if (!(after < before))
+        "refit needs at least " + Twine(residual.width) + " rows to fit '" +
+        place.site + "', the data have " + Twine(residual.count()));
+  Matrix map = solve(residual, stream, place.target);
+  if (map.size() == 0)
     return llvm::Error::success();
-  place.map = std::move(map);
-  return store(place, before, after);
+
+  double before = bestDistance;
+  Matrix one = Matrix::Identity(map.rows(), map.cols()), best;
+  for (double part : {1.0, 0.5, 0.25}) {
+    place.map = one + part * (map - one);
+    auto found = outputDistance();
+    if (!found)
+      return found.takeError();
+    if (*found >= bestDistance)
+      continue;
+    bestDistance = *found;
+    best = place.map;
+  }
+  place.map = std::move(best);
+  return place.map.size() ? store(place, before, bestDistance)
+                          : llvm::Error::success();
 }
 
 llvm::Error MapFitter::run() {
   findPlaces();
   if (places.empty() || removed.empty())
     return llvm::createStringError("refit has nothing to make up for");
+  unsigned chunks = runner.chunks();
+  if (chunks < 2)
+    return llvm::createStringError(
+        "refit holds items out, and all data are one run; give more items");
+  fitted = chunks - std::max(1u, chunks / kHeldOut);
   if (llvm::Error error = runner.reset())
     return error;
   if (llvm::Error error = readTargets())
@@ -269,6 +319,10 @@ llvm::Error MapFitter::run() {
   if (llvm::Error error = runner.remove(removed))
     return error;
   runner.setEdit([&](unsigned stage) { edit(stage); });
+  auto start = outputDistance();
+  if (!start)
+    return start.takeError();
+  bestDistance = *start;
   for (unsigned i = 0; i < places.size(); ++i) {
     if (places[i].canFit && places[i].isAfterCut)
       if (llvm::Error error = fit(i))
@@ -280,17 +334,17 @@ llvm::Error MapFitter::run() {
 }
 
 llvm::Error lathe::fitMaps(CalibrationContext &context,
-                           ArrayRef<std::string> sites,
+                           ArrayRef<std::string> sites, DistanceKind distance,
                            const std::string &prefix) {
   // Of an earlier run, perhaps with other data.
   auto &arrays = context.profile.arrays;
   for (auto entry = arrays.begin(); entry != arrays.end();) {
     StringRef name = entry->first;
-    bool isOld = name.starts_with(prefix + "/") ||
-                 name.starts_with(prefix + ".error/");
+    bool isOld =
+        name.starts_with(prefix + "/") || name.starts_with(prefix + ".error/");
     entry = isOld ? arrays.erase(entry) : std::next(entry);
   }
-  if (llvm::Error error = MapFitter(context, sites, prefix).run())
+  if (llvm::Error error = MapFitter(context, sites, distance, prefix).run())
     return error;
   return context.checkpoint();
 }
@@ -299,7 +353,22 @@ llvm::Error lathe::fitMaps(CalibrationContext &context,
 // Applying
 //===----------------------------------------------------------------------===//
 
-/// Rewrites `weight` [..., D] as weight x map, in f32.
+/// `values` rounded to `element`.
+static std::vector<char> toBytes(ArrayRef<float> values, FloatType element) {
+  size_t width = element.getWidth() / 8;
+  std::vector<char> bytes(values.size() * width);
+  for (auto [i, value] : llvm::enumerate(values)) {
+    llvm::APFloat number(value);
+    bool isInexact;
+    number.convert(element.getFloatSemantics(),
+                   llvm::APFloat::rmNearestTiesToEven, &isInexact);
+    uint64_t bits = number.bitcastToAPInt().getZExtValue();
+    std::memcpy(bytes.data() + i * width, &bits, width);
+  }
+  return bytes;
+}
+
+/// Rewrites `weight` [..., D] as weight x map.
 static llvm::Error foldMap(WeightOp weight, const Matrix &map) {
   WeightType type = weight.getWeightType();
   int64_t width = map.rows();
@@ -317,16 +386,19 @@ static llvm::Error foldMap(WeightOp weight, const Matrix &map) {
   Matrix product = rows.cast<double>() * map;
   rows = product.cast<float>();
 
+  // In the type that the weight has, so that neither the model grows nor an
+  // exporter is asked for another one.
   MLIRContext *context = weight.getContext();
-  auto payload = store.add(
-      context, ArrayRef<char>(reinterpret_cast<const char *>(values.data()),
-                              values.size() * sizeof(float)));
+  auto dense = dyn_cast<DenseAttr>(type.getEncoding());
+  auto element = dense ? cast<FloatType>(dense.getElementType())
+                       : FloatType(Float32Type::get(context));
+  auto payload = store.add(context, toBytes(values, element));
   if (!payload)
     return payload.takeError();
   Builder builder(context);
-  auto encoding = DenseAttr::get(context, builder.getF32Type(), /*transposed=*/false);
-  auto written = WeightType::get(context, type.getShape(),
-                                 builder.getF32Type(), encoding);
+  auto written =
+      WeightType::get(context, type.getShape(), type.getElementType(),
+                      DenseAttr::get(context, element, /*transposed=*/false));
   weight.setPartsAttr(
       builder.getDictionaryAttr(builder.getNamedAttr("data", *payload)));
   weight.setTypeAttr(TypeAttr::get(written));
@@ -361,11 +433,10 @@ LogicalResult lathe::applyMaps(ModuleOp model, const Profile &profile,
     auto weights = foldedWeights(sublayer);
     if (!weights)
       return fail("the weights of '" + site + "' cannot take a map");
-    Matrix map =
-        Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic,
-                                 Eigen::RowMajor>>(
-            values.as<float>(), values.shape()[0], values.shape()[1])
-            .cast<double>();
+    Matrix map = Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic,
+                                          Eigen::RowMajor>>(
+                     values.as<float>(), values.shape()[0], values.shape()[1])
+                     .cast<double>();
     if (!found)
       recordPass(model, (pass + "{" + prefix + "}").str());
     found = true;
@@ -377,8 +448,8 @@ LogicalResult lathe::applyMaps(ModuleOp model, const Profile &profile,
     row.pass = pass.str();
     row.action = ReportAction::Rewritten;
     row.reason = "refitted to the stream of the original";
-    row.values["stream_error_before"] = error->second.as<double>()[0];
-    row.values["stream_error_after"] = error->second.as<double>()[1];
+    row.values["distance_before"] = error->second.as<double>()[0];
+    row.values["distance_after"] = error->second.as<double>()[1];
     addReportRow(model, row);
   }
   if (!found)

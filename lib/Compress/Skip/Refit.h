@@ -20,8 +20,10 @@
 /// now. It is folded into the last linear of the branch: W' = W C, b' = b C.
 /// This is the substitute for the training of FuseGPT (arXiv 2411.14507), with
 /// a map behind the weight in place of a new weight: it needs the streams only,
-/// not what goes on inside a sub-layer. The last tenth of the rows is held out;
-/// a map that is no better there is dropped.
+/// not what goes on inside a sub-layer. A quarter of the items is held out: of
+/// 1 + a (C - 1), a = 1, 1/2, 1/4 and 0, the one is taken with which the output
+/// on them comes nearest to the original's. A stream can come nearer to the
+/// original's without that.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -29,17 +31,19 @@
 #define LATHE_LIB_COMPRESS_SKIP_REFIT_H
 
 #include "lathe/Calibrate/Calibration.h"
+#include "lathe/Calibrate/OutputDistance.h"
 
 namespace lathe {
 
 /// Prefix of the arrays of the profile for the first `steps` steps of ranking
-/// `key`: `PREFIX/SITE` is C [D, D] in f32, `PREFIX.error/SITE` the relative
-/// squared error of the stream on held-out rows before and after, f64 [2].
+/// `key`: `PREFIX/SITE` is C [D, D] in f32, `PREFIX.error/SITE` the distance
+/// of the output on the held-out items before and after, f64 [2].
 std::string refitPrefix(llvm::StringRef key, size_t steps);
 
-/// Fits the maps for the model without `sites` and writes them to the profile.
+/// Fits the maps for the model without `sites`, by `distance` of the output,
+/// and writes them to the profile.
 llvm::Error fitMaps(CalibrationContext &context,
-                    llvm::ArrayRef<std::string> sites,
+                    llvm::ArrayRef<std::string> sites, DistanceKind distance,
                     const std::string &prefix);
 
 /// Folds the maps `prefix` of `profile` into the weights of `model`, which has
