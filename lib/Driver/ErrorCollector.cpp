@@ -32,13 +32,14 @@ static std::string whereText(Location location) {
 
 ErrorCollector::ErrorCollector(MLIRContext &context)
     : handler(&context, [this](Diagnostic &diagnostic) {
-        std::string line =
-            whereText(diagnostic.getLocation()) + diagnostic.str();
+        std::string line = diagnostic.str();
+        // Lowerings name the node themselves, with its operator.
+        if (!StringRef(line).starts_with("node "))
+          line = whereText(diagnostic.getLocation()) + line;
         if (diagnostic.getSeverity() == DiagnosticSeverity::Warning)
           warnings.push_back(std::move(line));
-        if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-          return success();
-        if (!llvm::is_contained(lines, line))
+        else if (diagnostic.getSeverity() == DiagnosticSeverity::Error &&
+                 !llvm::is_contained(lines, line))
           lines.push_back(std::move(line));
         return success();
       }) {}
