@@ -38,9 +38,8 @@ ErrorCollector::ErrorCollector(MLIRContext &context)
           line = whereText(diagnostic.getLocation()) + line;
         if (diagnostic.getSeverity() == DiagnosticSeverity::Warning)
           warnings.push_back(std::move(line));
-        if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-          return success();
-        if (!llvm::is_contained(lines, line))
+        else if (diagnostic.getSeverity() == DiagnosticSeverity::Error &&
+                 !llvm::is_contained(lines, line))
           lines.push_back(std::move(line));
         return success();
       }) {}
