@@ -83,6 +83,31 @@ FailureOr<int64_t> lathe::payloadBytes(Type type, int64_t elements) {
 // Attributes of entries and modules
 //===----------------------------------------------------------------------===//
 
+/// `lathe.checks` has rows of left side, relation, right side and origin.
+static LogicalResult verifyChecks(Operation *op, Attribute value) {
+  auto list = dyn_cast<ArrayAttr>(value);
+  auto isRow = [](Attribute attr) {
+    auto row = dyn_cast<ArrayAttr>(attr);
+    return row && row.size() == 4 &&
+           llvm::all_of(row, llvm::IsaPred<StringAttr>);
+  };
+  if (!list || !llvm::all_of(list, isRow))
+    return op->emitOpError("'lathe.checks' must be a list of "
+                           "[left, relation, right, where]");
+  for (auto row : list.getAsRange<ArrayAttr>()) {
+    auto text = [&](unsigned k) { return cast<StringAttr>(row[k]).getValue(); };
+    StringRef relation = text(1);
+    if (relation != "==" && relation != "<=" && relation != "divides")
+      return op->emitOpError("'lathe.checks' has the unknown relation '")
+             << relation << "'";
+    for (unsigned side : {0, 2})
+      if (failed(verifyExtent([&] { return op->emitOpError(); }, text(side),
+                              ShapedType::kDynamic)))
+        return failure();
+  }
+  return success();
+}
+
 LogicalResult LatheDialect::verifyOperationAttribute(Operation *op,
                                                      NamedAttribute attr) {
   StringRef name = attr.getName();
@@ -103,6 +128,8 @@ LogicalResult LatheDialect::verifyOperationAttribute(Operation *op,
     auto list = dyn_cast<ArrayAttr>(attr.getValue());
     if (!list || !llvm::all_of(list, llvm::IsaPred<SiteAttr>))
       return op->emitOpError() << "'" << name << "' must be a list of sites";
+  } else if (name == kChecksAttr) {
+    return verifyChecks(op, attr.getValue());
   }
   return success();
 }

@@ -34,8 +34,10 @@ ErrorCollector::ErrorCollector(MLIRContext &context)
     : handler(&context, [this](Diagnostic &diagnostic) {
         if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
           return success();
-        std::string line =
-            whereText(diagnostic.getLocation()) + diagnostic.str();
+        std::string line = diagnostic.str();
+        // Lowerings name the node themselves, with its operator.
+        if (!StringRef(line).starts_with("node "))
+          line = whereText(diagnostic.getLocation()) + line;
         if (!llvm::is_contained(lines, line))
           lines.push_back(std::move(line));
         return success();

@@ -44,6 +44,16 @@ bool isSource(Operation *op) {
          op->hasTrait<OpTrait::ConstantLike>();
 }
 
+/// Numbers that say how something is computed, not what with: a stage must see
+/// them.
+bool isRecipe(Operation *op) {
+  return llvm::any_of(op->getUses(), [](OpOperand &use) {
+    auto node = dyn_cast<OnnxOp>(use.getOwner());
+    return node && use.getOperandNumber() > 0 &&
+           (node.getOpType() == "Resize" || node.getOpType() == "Upsample");
+  });
+}
+
 /// The key of a source that becomes a part argument; null when the operation
 /// stays inside the stage (scalars and splats, which equal layers share).
 Attribute partKey(Operation *op) {
@@ -58,7 +68,7 @@ Attribute partKey(Operation *op) {
   // with.
   if (matchPattern(op, m_Constant(&elements)) && !elements.isSplat() &&
       elements.getNumElements() > 1 &&
-      isa<FloatType>(elements.getElementType()))
+      isa<FloatType>(elements.getElementType()) && !isRecipe(op))
     return elements;
   return {};
 }
@@ -223,7 +233,7 @@ static std::optional<rt::Check> toCheck(const DimCheck &check) {
   if (!left || !right)
     return std::nullopt;
   rt::Check result;
-  result.message = check.toString();
+  result.message = check.where + " needs " + check.toString();
   switch (check.kind) {
   case DimCheck::Kind::Equal:
     result.left = std::move(*left);

@@ -8,6 +8,7 @@
 #include "lathe/Lower/PlanMemory.h"
 #include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/LLVMIR/LLVMTypes.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -266,7 +267,25 @@ LogicalResult Planner::emitOffsets(OpBuilder &builder, IRMapping &map,
   return success();
 }
 
+/// Replaces extents that are read off an expanded buffer by the operands of the
+/// expansion: a size must not depend on a buffer.
+static void resolveExpandedDims(func::FuncOp function) {
+  SmallVector<memref::DimOp> dims;
+  function.walk([&](memref::DimOp dim) { dims.push_back(dim); });
+  for (memref::DimOp dim : dims) {
+    auto expand = dim.getSource().getDefiningOp<memref::ExpandShapeOp>();
+    std::optional<int64_t> index = dim.getConstantIndex();
+    if (!expand || !index)
+      continue;
+    OpBuilder builder(dim);
+    dim.replaceAllUsesWith(getValueOrCreateConstantIndexOp(
+        builder, dim.getLoc(), expand.getMixedOutputShape()[*index]));
+    dim.erase();
+  }
+}
+
 LogicalResult Planner::plan(StringRef sizeName) {
+  resolveExpandedDims(function);
   if (failed(collect()))
     return failure();
   assignSlots();

@@ -207,14 +207,6 @@ LogicalResult StageLowering::lower(Operation *op) {
   return lowerTyped(op);
 }
 
-/// Depends on a dim that the analysis made up for want of knowledge.
-static bool isUnknown(Poly extent) {
-  if (!extent)
-    return true;
-  return llvm::any_of(collectSymbols(extent),
-                      [](StringRef name) { return name.starts_with("?"); });
-}
-
 LogicalResult StageLowering::lowerNode(OnnxOp op) {
   NodeLowering node(*this, op);
   bool needed = false;
@@ -222,7 +214,7 @@ LogicalResult StageLowering::lowerNode(OnnxOp op) {
     if (result.use_empty())
       continue;
     const ValueInfo *info = shapes.lookup(result);
-    if (!info || !info->shape || llvm::any_of(*info->shape, isUnknown))
+    if (!info || !info->shape || llvm::any_of(*info->shape, isUnknownExtent))
       return node.refuse("the shape of its result depends on data");
     needed |= info->isLeaf();
   }

@@ -225,9 +225,12 @@ Value Materializer::make(Value value) {
   bool isClosed = shapes.isIndexy(form);
   if (!isClosed && !(form.isPoly() && isMovement(form.poly())))
     return value;
-  if (std::optional<Value> same = findIdentity(form, shape))
-    if (getElement(*same) == getElement(value))
-      return *same;
+  // Whoever computes it says that its shape depends on data.
+  if (llvm::any_of(shape, isUnknownExtent))
+    return value;
+  std::optional<Value> same = findIdentity(form, shape);
+  if (same && getElement(*same) == getElement(value))
+    return *same;
   Location loc = value.getLoc();
   Type element = getElement(value);
   if (Value constant = fold(loc, form, shape, element))
@@ -235,7 +238,9 @@ Value Materializer::make(Value value) {
 
   // Movement does not change the type of the elements; a cast does.
   Type moved = element;
-  if (!isClosed || isa<FloatType>(element)) {
+  if (same) {
+    moved = getElement(*same);
+  } else if (!isClosed || isa<FloatType>(element)) {
     for (unsigned id : collectReads(form)) {
       Type own = getElement(shapes.valueOfRead(id));
       if (!isa<FloatType>(own))
@@ -248,7 +253,7 @@ Value Materializer::make(Value value) {
       moved = element;
   }
   Value result;
-  if (std::optional<Value> same = findIdentity(form, shape)) {
+  if (same) {
     result = *same;
   } else {
     Atom atom = form.isPoly() ? form.poly().getAtom() : Atom();

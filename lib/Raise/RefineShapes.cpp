@@ -65,6 +65,7 @@ struct RefineShapes : public lathe::impl::RefineShapesBase<RefineShapes> {
 private:
   void refineTypes(const SymbolicShapes &shapes);
   void nameDims(const SymbolicShapes &shapes);
+  void noteChecks(const SymbolicShapes &shapes);
 };
 } // namespace
 
@@ -98,6 +99,18 @@ void RefineShapes::nameDims(const SymbolicShapes &shapes) {
         func.setResultAttr(k, LatheDialect::kDimsAttr, dims);
 }
 
+void RefineShapes::noteChecks(const SymbolicShapes &shapes) {
+  Builder builder(getOperation());
+  SmallVector<Attribute> checks;
+  for (const DimCheck &check : shapes.checks())
+    checks.push_back(builder.getStrArrayAttr(
+        {toString(check.lhs), lathe::getName(check.kind), toString(check.rhs),
+         check.where}));
+  if (!checks.empty())
+    getOperation()->setAttr(LatheDialect::kChecksAttr,
+                            builder.getArrayAttr(checks));
+}
+
 void RefineShapes::runOnOperation() {
   func::FuncOp func = getOperation();
   if (func.isExternal())
@@ -111,4 +124,5 @@ void RefineShapes::runOnOperation() {
   if (!hasRegions)
     refineTypes(shapes);
   nameDims(shapes);
+  noteChecks(shapes);
 }

@@ -16,6 +16,12 @@ using llvm::ArrayRef;
 using llvm::SmallVector;
 using llvm::StringRef;
 
+bool lathe::isUnknownExtent(Poly extent) {
+  return !extent || llvm::any_of(collectSymbols(extent), [](StringRef name) {
+    return name.starts_with("?");
+  });
+}
+
 bool ValueInfo::isIntegerValued() const {
   if (elementClass != ElementClass::Float)
     return elementClass != ElementClass::Other;
@@ -26,11 +32,22 @@ bool ValueInfo::isIntegerValued() const {
                                 : isIntegral(form);
 }
 
+StringRef lathe::getName(DimCheck::Kind kind) {
+  switch (kind) {
+  case DimCheck::Kind::Equal:
+    return "==";
+  case DimCheck::Kind::LessEqual:
+    return "<=";
+  case DimCheck::Kind::Divides:
+    return "divides";
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
 std::string DimCheck::toString() const {
-  StringRef relation = kind == Kind::Equal       ? " == "
-                       : kind == Kind::LessEqual ? " <= "
-                                                 : " divides ";
-  return (lathe::toString(lhs) + relation + lathe::toString(rhs)).str();
+  return (lathe::toString(lhs) + " " + getName(kind) + " " +
+          lathe::toString(rhs))
+      .str();
 }
 
 class SymbolicShapes::Impl {

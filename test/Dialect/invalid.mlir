@@ -75,6 +75,24 @@ func.func private @dims(tensor<?xf32> {lathe.dims = ["past +"]})
 
 // -----
 
+// Dialect (C5)
+// expected-error @below {{'lathe.checks' must be a list of [left, relation, right, where]}}
+func.func private @checks() attributes {lathe.checks = [["seq", "<=", "512"]]}
+
+// -----
+
+// Dialect (C5)
+// expected-error @below {{'lathe.checks' has the unknown relation '<'}}
+func.func private @checks() attributes {lathe.checks = [["seq", "<", "512", "node (Slice)"]]}
+
+// -----
+
+// Dialect (C5)
+// expected-error @below {{the extent 'i0' must be a number over named dims}}
+func.func private @checks() attributes {lathe.checks = [["seq", "<=", "i0", "node (Slice)"]]}
+
+// -----
+
 // Payload (C1)
 // expected-error @below {{a blob needs the path of its file}}
 module attributes {a = #lathe.blob<"", 0, 4, "0f1e2d3c4b5a6978">} {}

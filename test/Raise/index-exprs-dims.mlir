@@ -97,6 +97,31 @@ func.func @conditions(%ids: tensor<?x?xi64> {lathe.name = "ids", lathe.dims = ["
   return
 }
 
+// Slices end at the dim; only the first and the last element are asked for.
+
+// CHECK-LABEL: function slices
+// CHECK-NEXT: dims: n
+// CHECK-NEXT: check: 1 <= n
+// CHECK-NOT: check:
+// CHECK: front: [min(9, n)] float = read(0, [i0])
+// CHECK: back: [n - max(0, n - 9)] float
+// CHECK: all: [n] float = read(0, [i0])
+// CHECK: last: [1] float = read(0, [n - 1])
+// CHECK: none: [0] float
+func.func @slices(%x: tensor<?xf32> {lathe.name = "x", lathe.dims = ["n"]}) {
+  %zero = arith.constant dense<0> : tensor<1xi64>
+  %nine = arith.constant dense<9> : tensor<1xi64>
+  %m9 = arith.constant dense<-9> : tensor<1xi64>
+  %m1 = arith.constant dense<-1> : tensor<1xi64>
+  %most = arith.constant dense<2147483647> : tensor<1xi64>
+  %a = lathe.onnx "Slice"(%x, %zero, %nine) {opset = 17 : i64} : (tensor<?xf32>, tensor<1xi64>, tensor<1xi64>) -> tensor<?xf32> loc("front")
+  %b = lathe.onnx "Slice"(%x, %m9, %most) {opset = 17 : i64} : (tensor<?xf32>, tensor<1xi64>, tensor<1xi64>) -> tensor<?xf32> loc("back")
+  %c = lathe.onnx "Slice"(%x, %zero, %most) {opset = 17 : i64} : (tensor<?xf32>, tensor<1xi64>, tensor<1xi64>) -> tensor<?xf32> loc("all")
+  %d = lathe.onnx "Slice"(%x, %m1, %most) {opset = 17 : i64} : (tensor<?xf32>, tensor<1xi64>, tensor<1xi64>) -> tensor<?xf32> loc("last")
+  %e = lathe.onnx "Slice"(%x, %most, %nine) {opset = 17 : i64} : (tensor<?xf32>, tensor<1xi64>, tensor<1xi64>) -> tensor<?xf32> loc("none")
+  return
+}
+
 // Dims of structure operations and of closed forms.
 
 // CHECK-LABEL: function typed

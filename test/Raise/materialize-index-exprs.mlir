@@ -49,3 +49,21 @@ func.func @closed(%x: tensor<?x?x8xf32> {lathe.dims = ["batch", "seq", "8"], lat
   %h = lathe.onnx "Cast"(%t) {to = 10 : i64, opset = 17 : i64} : (tensor<?x8x?xf32>) -> tensor<?x8x?xf16>
   return %c, %r, %s, %h : tensor<2xi64>, tensor<?xi64>, tensor<?x8x?xf32>, tensor<?x8x?xf16>
 }
+
+// -----
+
+// A cast of what was not moved stays a cast; a shape that data decide stays with
+// the node that is to blame.
+
+// CHECK-LABEL: func @kept
+// CHECK-DAG: %[[F:.*]] = lathe.onnx "Cast"(%arg0) {{.*}} -> tensor<?x8xf16>
+// CHECK-DAG: %[[P:.*]] = lathe.onnx "Pad"(%arg1, %arg2)
+// CHECK: return %[[F]], %[[P]]
+func.func @kept(%x: tensor<?x8xi64> {lathe.dims = ["n", "8"], lathe.name = "x"},
+                %y: tensor<4xf32> {lathe.dims = ["4"], lathe.name = "y"},
+                %pads: tensor<2xi64> {lathe.dims = ["2"], lathe.name = "pads"}) -> (tensor<?x8xf16>, tensor<?xf32>) {
+  %like = arith.constant dense<0.0> : tensor<f16>
+  %f = lathe.onnx "CastLike"(%x, %like) {opset = 17 : i64} : (tensor<?x8xi64>, tensor<f16>) -> tensor<?x8xf16>
+  %p = lathe.onnx "Pad"(%y, %pads) {opset = 17 : i64} : (tensor<4xf32>, tensor<2xi64>) -> tensor<?xf32>
+  return %f, %p : tensor<?x8xf16>, tensor<?xf32>
+}

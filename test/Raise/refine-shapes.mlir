@@ -14,3 +14,17 @@ func.func @plain(%x: tensor<?x?x8xf32> {lathe.name = "x", lathe.dims = ["batch",
   // CHECK: return %{{.*}} : tensor<?x8x?xf32>
   return %1 : tensor<*xf32>
 }
+
+// What nodes need of the dims stays when they are gone.
+
+// CHECK-LABEL: func.func @checks
+// CHECK-SAME: lathe.checks = {{\[\[}}"n", "<=", "8", "node 'rows' (Slice)"], ["3*n", "==", "m", "node 'kept' (Add)"]]
+func.func @checks(%x: tensor<?x3xf32> {lathe.name = "x", lathe.dims = ["n", "3"]},
+                  %t: tensor<8x3xf32> {lathe.name = "t", lathe.dims = ["8", "3"]},
+                  %m: tensor<?xf32> {lathe.name = "m", lathe.dims = ["m"]}) -> tensor<?x3xf32>
+    attributes {lathe.checks = [["3*n", "==", "m", "node 'kept' (Add)"]]} {
+  %zero = arith.constant dense<0> : tensor<1xi64>
+  %n = lathe.onnx "Shape"(%x) {end = 1 : i64, opset = 17 : i64} : (tensor<?x3xf32>) -> tensor<1xi64>
+  %r = lathe.onnx "Slice"(%t, %zero, %n, %zero) {opset = 17 : i64} : (tensor<8x3xf32>, tensor<1xi64>, tensor<1xi64>, tensor<1xi64>) -> tensor<?x3xf32> loc("rows")
+  return %r : tensor<?x3xf32>
+}

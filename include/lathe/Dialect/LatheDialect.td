@@ -35,6 +35,9 @@ def Lathe_Dialect : Dialect {
     * (C3) `lathe.dims` is a list of strings, one per dim of a ranked tensor.
     * (C4) every entry of `lathe.dims` is a number over named dims, and the
       static extent where both are constant.
+    * (C5) `lathe.checks` of a function, what must hold when it is called, is a
+      list of `[left, relation, right, where]`: two numbers over named dims,
+      `==`, `<=` or `divides`, and the node that needs it.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect"];
   let useDefaultTypePrinterParser = 1;
@@ -48,6 +51,7 @@ def Lathe_Dialect : Dialect {
 
     static constexpr ::llvm::StringLiteral kNameAttr = "lathe.name";
     static constexpr ::llvm::StringLiteral kDimsAttr = "lathe.dims";
+    static constexpr ::llvm::StringLiteral kChecksAttr = "lathe.checks";
     static constexpr ::llvm::StringLiteral kSourceAttr = "lathe.source";
     static constexpr ::llvm::StringLiteral kOpsetAttr = "lathe.opset";
     static constexpr ::llvm::StringLiteral kLevelAttr = "lathe.level";

@@ -318,7 +318,9 @@ def RefineShapes : Pass<"lathe-refine-shapes", "::mlir::func::FuncOp"> {
   let description = [{
     Puts static extents into the types of values where they are proven, and the
     unified names of dims into `lathe.dims` of arguments and results. Functions
-    that hold structure operations keep their types.
+    that hold structure operations keep their types. What the graph needs of
+    its dims goes into `lathe.checks`: the nodes that say it may be gone when
+    the model is compiled.
 
     Before:
     ```mlir

@@ -30,6 +30,10 @@ using SymbolicShape = llvm::SmallVector<Poly, 4>;
 
 enum class ElementClass : uint8_t { Float, Integer, Boolean, Other };
 
+/// Whether `extent` depends on a dim that the analysis made up for want of
+/// knowledge.
+bool isUnknownExtent(Poly extent);
+
 /// What is known about one value.
 struct ValueInfo {
   enum class FormKind : uint8_t {
@@ -68,10 +72,14 @@ struct DimCheck {
   };
   Kind kind;
   Poly lhs, rhs;
-  mlir::Location loc;
+  /// The node that needs it, for messages.
+  std::string where;
   /// "seq <= 512".
   std::string toString() const;
 };
+
+/// "==", "<=" or "divides".
+llvm::StringRef getName(DimCheck::Kind kind);
 
 /// A named dim of the source that was replaced.
 struct DimSubstitution {

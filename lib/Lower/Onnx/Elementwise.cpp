@@ -195,14 +195,12 @@ static LogicalResult lowerIdentity(Node &n) {
   return success();
 }
 
-/// Inference: the input, and a mask of ones.
+/// Nothing is dropped: the input, and a mask of ones.
 static LogicalResult lowerDropout(Node &n) {
-  if (n.has(2)) {
-    std::optional<double> training = n.number(2);
-    if (!training || *training != 0)
-      return n.refuse("dropout is for inference only (training_mode must be a "
-                      "constant false)");
-  }
+  bool isTraining = n.has(2) && n.number(2) != 0.0;
+  if (isTraining && !(n.has(1) && n.number(1) == 0.0))
+    return n.refuse("dropout is for inference only (training_mode must be a "
+                    "constant false, or ratio a constant 0)");
   if (n.hasResult(0))
     (void)lowerIdentity(n);
   if (n.hasResult(1))

@@ -318,6 +318,22 @@ static void transferConstantOfShape(Node &n) {
   n.setForm(*shape, n.context.constant(*value));
 }
 
+/// max(ceil((limit - start) / delta), 0) for numbers that need not be integers.
+static std::optional<int64_t> rangeLength(ArrayRef<Poly> bounds) {
+  double values[3];
+  for (auto [bound, value] : llvm::zip_equal(bounds, values)) {
+    std::optional<Number> number = bound.getConstant();
+    if (!number)
+      return std::nullopt;
+    value = number->asDouble();
+  }
+  double length = std::ceil((values[1] - values[0]) / values[2]);
+  constexpr double kMost = double(int64_t(1) << 40);
+  if (!(length <= kMost))
+    return std::nullopt;
+  return static_cast<int64_t>(std::max(length, 0.0));
+}
+
 static void transferRange(Node &n) {
   SmallVector<Poly, 3> bounds;
   for (unsigned k : {0, 1, 2}) {
@@ -328,10 +344,16 @@ static void transferRange(Node &n) {
       return;
     bounds.push_back((*list)[0].poly());
   }
+  std::optional<int64_t> fixed = rangeLength(bounds);
   std::optional<int64_t> delta = bounds[2].getConstantInt();
   if (!delta || *delta == 0 || !bounds[0].isIntegral() ||
-      !bounds[1].isIntegral())
+      !bounds[1].isIntegral()) {
+    if (fixed)
+      n.setLeaf(SymbolicShape{n.engine.dim(*fixed)});
     return;
+  }
+  if (fixed && *fixed == 0)
+    return n.setList({n.engine.dim(0)}, {});
   Poly length = bounds[1] - bounds[0];
   if (*delta < 0)
     length = -length;

@@ -204,10 +204,13 @@ std::optional<SmallVector<int64_t>> Engine::intsOf(const ValueInfo &info) {
 }
 
 std::optional<Number> Engine::uniformConstant(const ValueInfo &info) {
+  IndexExpr form = info.form;
   if (info.kind == ValueInfo::FormKind::List)
-    return info.list.size() == 1 ? info.list[0].poly().getConstant()
-                                 : std::nullopt;
-  return info.form.poly().getConstant();
+    form = info.list.size() == 1 ? info.list[0] : IndexExpr();
+  if (Pred p = form.pred())
+    return p.isTrue() || p.isFalse() ? std::optional<Number>(p.isTrue())
+                                     : std::nullopt;
+  return form.poly().getConstant();
 }
 
 bool Engine::isIndexy(IndexExpr form) {
@@ -277,7 +280,7 @@ Poly Engine::parseDim(StringRef text) {
     llvm::consumeError(parsed.takeError());
     return {};
   }
-  if (!parsed->isShape())
+  if (parsed->usesReads() || parsed->coordMask() != 0)
     return {};
   return context.substituteSymbols(*parsed, replaced);
 }
@@ -288,13 +291,17 @@ void Engine::equate(Poly p, Poly q, Operation *op) {
 }
 
 void Engine::require(DimCheck::Kind kind, Poly p, Poly q, Operation *op) {
-  if (!p || !q)
-    return;
-  bool known = llvm::any_of(checks, [&](const DimCheck &check) {
-    return check.kind == kind && check.lhs == p && check.rhs == q;
+  if (p && q)
+    require({kind, p, q, describe(op)});
+}
+
+void Engine::require(DimCheck check) {
+  bool known = llvm::any_of(checks, [&](const DimCheck &other) {
+    return check.kind == other.kind && check.lhs == other.lhs &&
+           check.rhs == other.rhs;
   });
   if (!known)
-    checks.push_back({kind, p, q, op->getLoc()});
+    checks.push_back(std::move(check));
 }
 
 Poly Engine::broadcastDim(Poly p, Poly q, Operation *op) {

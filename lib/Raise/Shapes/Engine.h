@@ -92,6 +92,7 @@ public:
   Poly dim(int64_t value) { return context.constant(value); }
   void equate(Poly p, Poly q, mlir::Operation *op);
   void require(DimCheck::Kind kind, Poly p, Poly q, mlir::Operation *op);
+  void require(DimCheck check);
   void assume(std::string line) {
     if (!llvm::is_contained(assumptions, line))
       assumptions.push_back(std::move(line));
@@ -135,6 +136,8 @@ private:
   std::optional<Solution> coveringOf(const ValueInfo &info, Atom read);
   void apply(Solution solution);
   void finish();
+  void recallChecks();
+  bool isOverInputs(const DimCheck &check) const;
   bool isInputDim(Atom symbol) const;
   bool isUnknownDim(Atom symbol) const;
 

@@ -31,10 +31,21 @@ static void transferIdentity(Node &n) {
     n.setCopy(n.in(0));
 }
 
+/// The input itself, unless elements may be dropped.
 static void transferDropout(Node &n) {
-  transferIdentity(n);
-  if (n.ranked(0))
-    n.setLeaf(n.shape(0), 1);
+  if (!n.ranked(0))
+    return;
+  auto isZero = [&](unsigned k) {
+    std::optional<Number> value = n.engine.uniformConstant(n.in(k));
+    return value && value->isZero();
+  };
+  bool isTraining = n.has(2) && !isZero(2);
+  bool drops = isTraining && !(n.has(1) && isZero(1));
+  if (drops)
+    n.setLeaf(n.shape(0));
+  else
+    n.setCopy(n.in(0));
+  n.setLeaf(n.shape(0), 1);
 }
 
 static void transferUnsqueeze(Node &n) {
@@ -142,39 +153,69 @@ static void transferExpand(Node &n) {
   n.setForm(shape, n.engine.aligned(x, shape));
 }
 
+/// A constant bound of a slice within [0, extent].
+static Poly clampConstant(Node &n, int64_t value, Poly extent) {
+  IndexExprContext &context = n.context;
+  // What exporters write for "to the end".
+  constexpr int64_t kBeyond = INT32_MAX;
+  if (value >= kBeyond)
+    return extent;
+  if (value <= -kBeyond || value == 0)
+    return context.zero();
+  if (std::optional<int64_t> size = extent.getConstantInt())
+    return n.engine.dim(
+        std::clamp<int64_t>(value < 0 ? value + *size : value, 0, *size));
+  Poly length = n.engine.dim(std::abs(value));
+  Poly bound = value < 0 ? extent - length : length;
+  if (context.isNonNegative(extent - length))
+    return bound;
+  // The first or the last element: an empty dim is refused, which keeps all
+  // that follows affine.
+  if (length.isConstant(1)) {
+    n.engine.require(DimCheck::Kind::LessEqual, length, extent, n.op);
+    return bound;
+  }
+  return value < 0 ? context.max(bound, context.zero())
+                   : context.min(bound, extent);
+}
+
 /// The bound of a slice within [0, extent].
 static Poly clampBound(Node &n, Poly bound, Poly extent) {
   IndexExprContext &context = n.context;
   if (!bound || !extent)
     return {};
-  constexpr int64_t kBeyond = int64_t(1) << 31;
-  std::optional<int64_t> value = bound.getConstantInt();
-  std::optional<int64_t> size = extent.getConstantInt();
-  if (value && *value >= kBeyond)
-    return extent;
-  if (value && *value <= -kBeyond)
-    return context.zero();
-  if (value && size)
-    return n.engine.dim(
-        std::clamp<int64_t>(*value < 0 ? *value + *size : *value, 0, *size));
-  if (value && *value < 0)
-    return bound + extent;
-  if (value && *value == 0)
-    return bound;
-  bool isNegative = !value && llvm::all_of(bound.terms(), [](const Term &term) {
-    return term.coef.isNegative();
-  });
-  if (isNegative)
+  if (std::optional<int64_t> value = bound.getConstantInt())
+    return clampConstant(n, *value, extent);
+  bool isNegative = llvm::all_of(
+      bound.terms(), [](const Term &term) { return term.coef.isNegative(); });
+  if (isNegative) {
     bound = bound + extent;
+    if (bound && !context.isNonNegative(bound))
+      n.engine.require(DimCheck::Kind::LessEqual, context.zero(), bound, n.op);
+  }
   if (!bound || context.isNonNegative(extent - bound))
     return bound;
   if (context.isNonNegative(bound - extent))
     return extent;
-  if (value || size) {
+  // Beyond a table of fixed size there is nothing to compute with.
+  if (extent.isConstant()) {
     n.engine.require(DimCheck::Kind::LessEqual, bound, extent, n.op);
     return bound;
   }
   return context.min(bound, extent);
+}
+
+/// The elements from `from` up to `to`, both within [0, extent].
+static Poly sliceLength(Node &n, Poly from, Poly to, Poly extent) {
+  Poly length = to - from;
+  if (!length || to == extent || n.context.isNonNegative(length))
+    return length;
+  if (from == extent || n.context.isNonNegative(-length))
+    return n.context.zero();
+  if (!length.isShape())
+    return n.context.max(length, n.context.zero());
+  n.engine.require(DimCheck::Kind::LessEqual, from, to, n.op);
+  return length;
 }
 
 namespace {
@@ -277,11 +318,9 @@ static void transferSlice(Node &n) {
     }
     Poly from = clampBound(n, start.poly(), extent);
     Poly to = clampBound(n, end.poly(), extent);
-    Poly length = to - from;
+    Poly length = from && to ? sliceLength(n, from, to, extent) : Poly();
     if (!length)
       return;
-    if (length.getConstant() && length.getConstant()->isNegative())
-      length = context.zero();
     shape[*k] = step == 1
                     ? length
                     : context.fdiv(length + (step - 1), n.engine.dim(step));
@@ -301,6 +340,30 @@ static void transferSlice(Node &n) {
       return n.setList(shape, list);
   }
   n.setMoved(x, index, shape);
+}
+
+/// Sizes of `count` equal parts of a dim; the last may be smaller.
+static SmallVector<Poly> equalParts(Node &n, Poly extent, unsigned count) {
+  SmallVector<Poly> sizes;
+  if (std::optional<int64_t> total = extent.getConstantInt()) {
+    int64_t part = (*total + count - 1) / count;
+    for (unsigned k = 0; k != count; ++k)
+      sizes.push_back(n.engine.dim(
+          std::max<int64_t>(0, std::min(part, *total - part * k))));
+    return sizes;
+  }
+  Poly divisor = n.engine.dim(count);
+  if (n.op.getOpset() < 18) {
+    n.engine.require(DimCheck::Kind::Divides, divisor, extent, n.op);
+    sizes.assign(count, n.context.fdiv(extent, divisor));
+    return sizes;
+  }
+  Poly part = n.context.fdiv(extent + (count - 1), divisor);
+  sizes.assign(count - 1, part);
+  Poly before = part * (count - 1);
+  n.engine.require(DimCheck::Kind::LessEqual, before, extent, n.op);
+  sizes.push_back(extent - before);
+  return sizes;
 }
 
 static void transferSplit(Node &n) {
@@ -323,13 +386,7 @@ static void transferSplit(Node &n) {
     for (int64_t size : *written)
       sizes.push_back(n.engine.dim(size));
   } else {
-    std::optional<int64_t> total = extent.getConstantInt();
-    if (!total || *total < 0)
-      return;
-    int64_t part = (*total + count - 1) / count;
-    for (unsigned k = 0; k != count; ++k)
-      sizes.push_back(n.engine.dim(
-          std::max<int64_t>(0, std::min(part, *total - part * k))));
+    sizes = equalParts(n, extent, count);
   }
   if (sizes.size() != count)
     return;

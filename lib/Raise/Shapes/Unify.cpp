@@ -271,19 +271,41 @@ void Engine::finish() {
 
   std::vector<DimCheck> kept;
   for (DimCheck &check : checks) {
-    bool overInputs = true;
-    for (Poly side : {check.lhs, check.rhs}) {
-      overInputs &= !side.usesReads() && side.coordMask() == 0;
-      for (Atom symbol : symbolsOf(side))
-        overInputs &= isInputDim(symbol);
-    }
     if (check.kind == DimCheck::Kind::LessEqual &&
         context.isNonNegative(check.rhs - check.lhs))
       continue;
-    if (overInputs)
+    if (isOverInputs(check))
       kept.push_back(std::move(check));
     else
       assume(check.toString());
   }
   checks = std::move(kept);
+  recallChecks();
+}
+
+bool Engine::isOverInputs(const DimCheck &check) const {
+  return llvm::all_of(ArrayRef{check.lhs, check.rhs}, [&](Poly side) {
+    return !side.usesReads() && side.coordMask() == 0 &&
+           llvm::all_of(symbolsOf(side),
+                        [&](Atom symbol) { return isInputDim(symbol); });
+  });
+}
+
+/// Adds what nodes needed that are no more. An entry that lost a dim (the past
+/// of a cache is none of its inputs) loses what was needed of it.
+void Engine::recallChecks() {
+  auto noted = func->getAttrOfType<ArrayAttr>(LatheDialect::kChecksAttr);
+  if (!noted)
+    return;
+  using Kind = DimCheck::Kind;
+  for (auto row : noted.getAsRange<ArrayAttr>()) {
+    auto text = [&](unsigned k) { return cast<StringAttr>(row[k]).getValue(); };
+    DimCheck check = {Kind::Equal, parseDim(text(0)), parseDim(text(2)),
+                      text(3).str()};
+    for (Kind kind : {Kind::LessEqual, Kind::Divides})
+      if (text(1) == getName(kind))
+        check.kind = kind;
+    if (check.lhs && check.rhs && isOverInputs(check))
+      require(std::move(check));
+  }
 }

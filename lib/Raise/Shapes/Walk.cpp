@@ -105,9 +105,9 @@ void Engine::bindArguments() {
       if (!texts.empty() && !texts[k].empty())
         name = texts[k].str();
       llvm::Expected<Poly> parsed = parsePoly(context, name);
-      Poly written = parsed && parsed->isShape() && !parsed->isConstant()
-                         ? *parsed
-                         : context.symbol(name);
+      bool isOfDims = parsed && !parsed->isConstant() && !parsed->usesReads() &&
+                      parsed->coordMask() == 0;
+      Poly written = isOfDims ? *parsed : context.symbol(name);
       if (!parsed)
         llvm::consumeError(parsed.takeError());
       if (isFirst && written.getAtom())

@@ -20,6 +20,16 @@ case("NonZero", 9, data(I32, 3, 4), refused="depends on data", dynamic=False)
 for axis in (-1, 0, 1):
     case("OneHot", 9, data(I64, 3, 2, high=4), const(scalar(I64, 5)),
          array(F32, [0.5, 2.0]), axis=axis)
+def one_hot(indices, depth, values, axis=-1):
+    hits = indices.astype(I64)[..., None] % int(depth) == np.arange(int(depth))
+    return values[hits.astype(I64)]
+
+
+for depth in (F32, F64, I8):
+    case("OneHot", 9, array(I64, [1, 4, 0]), const(scalar(depth, 5)), array(F32, [0.5, 2.0]),
+         reference=one_hot)
+case("OneHot", 11, array(F32, [1, 4, -5]), const(scalar(F32, 5)), array(F32, [0.5, 2.0]),
+     reference=one_hot)
 case("OneHot", 11, array(I32, [-1, 0, 7, -9]), const(scalar(I32, 5)),
      array(I32, [0, 1]), dynamic=False)
 for dtype in (F32, I32, I64, F64, I16):

@@ -61,6 +61,17 @@ case("GroupNormalization", 18, x, channels(3), f32(3), num_groups=3, reference=g
 case("GroupNormalization", 21, x, channels(6), f32(6), num_groups=3, reference=groups, out=[F32],
      fixed=[3, 6])
 case("LRN", 1, f32(2, 7, 3, 4), size=3)
+
+
+def neighbours(x, size, alpha=1e-4, beta=0.75, bias=1.0):
+    """onnxruntime wants an odd size; onnx.reference sums over the batch only."""
+    before, after = (size - 1) // 2, size // 2
+    squares = np.stack([(x[:, max(0, c - before):c + after + 1].astype(F64) ** 2).sum(1)
+                        for c in range(x.shape[1])], 1)  # fmt: skip
+    return (x / (bias + alpha / size * squares) ** beta).astype(x.dtype)
+
+
+case("LRN", 13, f32(2, 7, 3, 2), size=4, alpha=0.5, reference=neighbours)
 case("LRN", 13, f32(2, 7, 3, 2), size=5, alpha=0.5, beta=0.6, bias=1.5)
 for p in (1, 2):
     case("LpNormalization", 1, f32(3, 5), p=p)
