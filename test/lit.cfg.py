@@ -116,9 +116,11 @@ if nvidia and subprocess.run([nvidia, "-L"], capture_output=True).returncode == 
 if config.lathe_sanitize in ("ON", "1", "TRUE"):
     config.available_features.add("asan")
     # The packaged MLIR is not instrumented, so containers that cross its
-    # boundary look overflown, and what it keeps for ever looks leaked.
+    # boundary look overflown, memory of its allocators looks poisoned, and what
+    # it keeps for ever looks leaked.
     config.environment["ASAN_OPTIONS"] = (
-        "detect_container_overflow=0:detect_leaks=0:abort_on_error=0"
+        "detect_container_overflow=0:allow_user_poisoning=0:"
+        "detect_leaks=0:abort_on_error=0"
     )
     config.environment["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1"
 
@@ -132,6 +134,7 @@ try:
     import psutil  # noqa: F401
 
     if lit_config.maxIndividualTestTime == 0:
-        lit_config.maxIndividualTestTime = 1800 if "nightly" in config.available_features else 600
+        slow = {"asan", "nightly"} & set(config.available_features)
+        lit_config.maxIndividualTestTime = 1800 if slow else 600
 except ImportError:
     pass

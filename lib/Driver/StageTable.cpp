@@ -8,6 +8,7 @@
 #include "lathe/Driver/StageTable.h"
 #include "lathe/Driver/Macs.h"
 #include "lathe/IndexExpr/Text.h"
+#include "lathe/Raise/InlineStructure.h"
 #include "lathe/Raise/SymbolicShapes.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
@@ -374,20 +375,6 @@ llvm::Error EntryBuilder::declareInterface() {
 // Groups
 //===----------------------------------------------------------------------===//
 
-/// Replaces every `lathe.block` by what it holds.
-static void inlineBlocks(func::FuncOp function) {
-  SmallVector<BlockOp> blocks(function.getOps<BlockOp>());
-  for (BlockOp block : blocks) {
-    Block &body = block.getBody().front();
-    Operation *yield = body.getTerminator();
-    block->replaceAllUsesWith(yield->getOperands());
-    block->getBlock()->getOperations().splice(
-        block->getIterator(), body.getOperations(), body.begin(),
-        yield->getIterator());
-    block.erase();
-  }
-}
-
 /// A constant that the entry returns is computed like any other result.
 static void computeReturnedSources(func::FuncOp function) {
   Operation *end = function.front().getTerminator();
@@ -563,51 +550,6 @@ static void mapSource(OpBuilder &builder, Operation *op, IRMapping &map,
     builder.clone(*op, map);
 }
 
-static void cloneBody(OpBuilder &builder, Region &region, IRMapping &map,
-                      const llvm::DenseMap<Attribute, Value> &partArgs) {
-  for (Operation &op : region.front().without_terminator()) {
-    if (isSource(&op))
-      mapSource(builder, &op, map, partArgs);
-    else
-      builder.clone(op, map);
-  }
-}
-
-/// `residual + branch` as the carrier op that the source model had.
-static Value addResidual(OpBuilder &builder, Location loc, Value residual,
-                         Value branch) {
-  return OnnxOp::create(builder, loc, TypeRange(residual.getType()),
-                        ValueRange{residual, branch}, "Add",
-                        /*opset=*/int64_t(14), StringAttr())
-      .getResult(0);
-}
-
-/// Inlines a sub-layer: body, residual add, post.
-static void cloneSublayer(OpBuilder &builder, SublayerOp sublayer,
-                          IRMapping &map,
-                          const llvm::DenseMap<Attribute, Value> &partArgs) {
-  Block &body = sublayer.getBody().front();
-  map.map(body.getArgument(0), map.lookup(sublayer.getSource()));
-  for (auto [arg, operand] :
-       llvm::zip(body.getArguments().drop_front(), sublayer.getArgs()))
-    map.map(arg, map.lookup(operand));
-  cloneBody(builder, sublayer.getBody(), map, partArgs);
-  ValueRange yielded = body.getTerminator()->getOperands();
-  Value result = addResidual(builder, sublayer.getLoc(),
-                             map.lookup(sublayer.getResidual()),
-                             map.lookupOrDefault(yielded[0]));
-  if (!sublayer.getPost().empty()) {
-    Block &post = sublayer.getPost().front();
-    map.map(post.getArgument(0), result);
-    cloneBody(builder, sublayer.getPost(), map, partArgs);
-    result = map.lookupOrDefault(post.getTerminator()->getOperand(0));
-  }
-  map.map(sublayer.getResult(), result);
-  for (auto [extra, value] :
-       llvm::zip(sublayer.getExtra(), yielded.drop_front()))
-    map.map(extra, map.lookupOrDefault(value));
-}
-
 static std::optional<rt::SkipRule> skipRule(SublayerOp sublayer) {
   std::optional<SkipAttr> skip = sublayer.getSkip();
   if (!skip)
@@ -681,6 +623,12 @@ llvm::Error EntryBuilder::buildGroup(unsigned index) {
     row.parts.push_back(partOf(source, key));
   }
 
+  auto cloneOp = [&](Operation &op) {
+    if (isSource(&op))
+      mapSource(builder, &op, map, partArgs);
+    else
+      builder.clone(op, map);
+  };
   SmallVector<Value> results;
   SmallVector<DictionaryAttr> resultAttrs;
   for (Operation *op : group.ops) {
@@ -689,7 +637,7 @@ llvm::Error EntryBuilder::buildGroup(unsigned index) {
         if (isSource(source) && !map.contains(operand))
           mapSource(builder, source, map, partArgs);
     if (auto sublayer = dyn_cast<SublayerOp>(op))
-      cloneSublayer(builder, sublayer, map, partArgs);
+      cloneSublayer(builder, sublayer, map, cloneOp);
     else
       builder.clone(*op, map);
     for (Value result : op->getResults()) {

@@ -45,6 +45,8 @@ public:
   }
 
   std::optional<SmallVector<int64_t, 8>> getConstant(unsigned i) const override;
+  std::optional<SmallVector<float, 8>>
+  getFloatConstant(unsigned i) const override;
 
   std::optional<int64_t> getInt(StringRef name) const override {
     if (const onnx::AttributeProto *attribute = findAttribute(name))
@@ -121,6 +123,20 @@ NodeChecker::Info::getConstant(unsigned i) const {
     else
       return std::nullopt;
   }
+  return elements;
+}
+
+std::optional<SmallVector<float, 8>>
+NodeChecker::Info::getFloatConstant(unsigned i) const {
+  const Value *value = find(i);
+  if (!value || !value->constant ||
+      value->constant->element != ElementType::F32 ||
+      value->constant->numElements > kMaxInspected)
+    return std::nullopt;
+  SmallVector<float, 8> elements;
+  for (uint64_t at = 0; at < value->constant->numElements; ++at)
+    elements.push_back(llvm::bit_cast<float>(llvm::support::endian::read32le(
+        value->constant->bytes.data() + at * 4)));
   return elements;
 }
 

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Onnx/Attend.h"
 #include "StageLowering.h"
 #include "lathe/Codegen/CPU/Attention.h"
 #include "lathe/Codegen/CPU/Embedding.h"
@@ -84,18 +85,14 @@ StageLowering::strided(Operation *op, Value source, FormAttr map,
   if (auto operand = tryStrided(x, *position))
     return *operand;
 
-  // Windows and the like: gathered once, [batch, heads, rows, columns].
-  Tensor moved;
-  moved.element = x.element;
-  moved.shape = SymbolicShape(extents);
-  moved.form = t.getTerms().read(shapes.readIdOf(source), *position);
-  if (!moved.form)
-    return op->emitOpError("a map cannot be evaluated");
-  Tensor gathered = t.wrap(t.valueOf(moved), x.element, moved.shape);
+  // Windows and the like: gathered once.
+  FailureOr<Tensor> gathered = readThrough(op, source, map, extents);
+  if (failed(gathered))
+    return failure();
   SmallVector<Poly> identity;
   for (unsigned c = 0; c < 4; ++c)
     identity.push_back(t.getTerms().coord(c));
-  return *tryStrided(gathered, identity);
+  return *tryStrided(t.convert(*gathered, x.element), identity);
 }
 
 /// The extent of the dim of `source` that i2 alone counts through.
@@ -123,6 +120,23 @@ Poly lathe::appendedRows(SymbolicShapes &shapes, KvAppendOp append) {
   return failed(map) ? Poly() : rowsOf(shapes, append.getK(), *map);
 }
 
+/// The elements that `map` reads, [batch, heads, rows, columns].
+FailureOr<Tensor> StageLowering::readThrough(Operation *op, Value source,
+                                             FormAttr map,
+                                             ArrayRef<Poly> extents) {
+  FailureOr<SmallVector<Poly>> position =
+      parseMap(t.getTerms(), op, map, extents);
+  if (failed(position))
+    return failure();
+  Tensor moved;
+  moved.element = getElementTypeOrSelf(source.getType());
+  moved.shape = SymbolicShape(extents);
+  moved.form = t.getTerms().read(shapes.readIdOf(source), *position);
+  if (!moved.form)
+    return op->emitOpError("a map cannot be evaluated");
+  return t.wrap(t.valueOf(moved), moved.element, moved.shape);
+}
+
 /// The function of a kernel that has been made under `name`.
 static func::FuncOp lookup(ModuleOp kernels, StringRef name) {
   return kernels.lookupSymbol<func::FuncOp>(name);
@@ -132,7 +146,28 @@ static func::FuncOp lookup(ModuleOp kernels, StringRef name) {
 // Embedding
 //===----------------------------------------------------------------------===//
 
+LogicalResult StageLowering::embedInLinalg(EmbeddingOp op) {
+  Tensor ids = get(op.getIds()), table = partTensor(getPart(op.getTable()));
+  ids = t.wrap(t.valueOf(ids), ids.element, ids.shape);
+  Type element = getElementTypeOrSelf(op.getResult().getType());
+  SymbolicShape shape = ids.shape;
+  shape.push_back(t.poly(op.getColumns()));
+  Value count = t.dim(t.poly(op.getCount()));
+  bind(op.getResult(),
+       t.generate(shape, element, [&](Scalars &s, ValueRange at) {
+         Value row = t.checkedIndex(
+             s, s.toIndex(t.load(s, ids, at.drop_back())), count);
+         SmallVector<Value> place = {row, at.back()};
+         if (op.getTransposed())
+           std::swap(place[0], place[1]);
+         return s.cast(t.load(s, table, place), table.element, element);
+       }));
+  return success();
+}
+
 LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
+  if (!usesKernels())
+    return embedInLinalg(op);
   Tensor ids = get(op.getIds());
   Value table = getPart(op.getTable());
   EmbeddingSpec spec;
@@ -182,10 +217,28 @@ LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
 // Rotary
 //===----------------------------------------------------------------------===//
 
+LogicalResult StageLowering::rotateInLinalg(RopeOp op) {
+  SymbolicShape shape = *shapeOf(op.getResult());
+  FailureOr<Tensor> x = readThrough(
+      op, op.getX(), op.getXMap(),
+      {shape[0], t.poly(op.getHeads()), shape[1], t.poly(op.getHeadDim())});
+  if (failed(x))
+    return failure();
+  Rotation rotation;
+  rotation.cos = get(op.getCos());
+  rotation.sin = get(op.getSin());
+  rotation.interleaved = op.getLayout() == RopeLayout::Interleaved;
+  rotation.columns = op.getRotaryDim();
+  bind(op.getResult(), mergeHeads(t, rotate(t, *x, rotation)));
+  return success();
+}
+
 LogicalResult StageLowering::lowerRope(RopeOp op) {
   std::optional<SymbolicShape> shape = shapeOf(op.getResult());
   if (!shape)
     return op.emitOpError("the shape of its result is not known");
+  if (!usesKernels())
+    return rotateInLinalg(op);
   Poly batch = (*shape)[0], rows = (*shape)[1];
   int64_t heads = op.getHeads(), columns = op.getHeadDim();
   SmallVector<Poly> extents = {batch, t.poly(heads), rows, t.poly(columns)};
@@ -517,11 +570,136 @@ static AttentionRows rowsKind(MaskedRows rows) {
   llvm_unreachable("all kinds are handled");
 }
 
+/// The number of keys of an attention that reads no cache; null where it is not
+/// known.
+static Poly keysOf(SymbolicShapes &shapes, AttentionOp op) {
+  IndexExprContext &terms = shapes.getContext();
+  if (op.getKeys()) {
+    auto parsed = parsePoly(terms, *op.getKeys());
+    if (parsed)
+      return *parsed;
+    op.emitOpError(llvm::toString(parsed.takeError()));
+    return {};
+  }
+  FailureOr<SmallVector<Poly>> map = parseMap(terms, op, *op.getKMap(), {});
+  return failed(map) ? Poly() : rowsOf(shapes, op.getK(), *map);
+}
+
+namespace {
+/// The forms of an attention; null where it has none.
+struct MaskAndBias {
+  Pred mask;
+  Poly bias;
+};
+} // namespace
+
+static FailureOr<MaskAndBias> parseMaskAndBias(IndexExprContext &terms,
+                                               AttentionOp op,
+                                               const ParseOptions &options) {
+  MaskAndBias forms;
+  if (std::optional<FormAttr> mask = op.getMask()) {
+    auto parsed = parsePred(terms, mask->getText(), options);
+    if (!parsed)
+      return op.emitOpError("mask: ") << llvm::toString(parsed.takeError());
+    forms.mask = *parsed;
+  }
+  if (std::optional<FormAttr> bias = op.getBias()) {
+    auto parsed = parsePoly(terms, bias->getText(), options);
+    if (!parsed)
+      return op.emitOpError("bias: ") << llvm::toString(parsed.takeError());
+    forms.bias = *parsed;
+  }
+  return forms;
+}
+
+/// Rows without a key get NaN.
+static Tensor markEmptyRows(TensorBuilder &t, const AttentionResults &results) {
+  Type f = results.masked.element;
+  double infinity = std::numeric_limits<double>::infinity();
+  Tensor top = t.reduce(
+      results.masked, int64_t(3), f, FloatAttr::get(f, -infinity),
+      [](Scalars &, ArrayRef<Value> v) { return v[0]; },
+      [](Scalars &s, Value a, Value b) { return s.max(a, b); });
+  return t.map({results.result, t.expandAxes(top, int64_t(3))}, f,
+               [&](Scalars &s, ArrayRef<Value> v) {
+                 Value empty = s.eq(v[1], s.like(v[1], -infinity));
+                 Value nan =
+                     s.like(v[0], std::numeric_limits<double>::quiet_NaN());
+                 return s.select(empty, nan, v[0]);
+               });
+}
+
+LogicalResult StageLowering::attendInLinalg(AttentionOp op) {
+  if (op.getCache())
+    return op.emitOpError("reads a cache, which tensors cannot say");
+  IndexExprContext &terms = t.getTerms();
+  SymbolicShape shape = *shapeOf(op.getResult());
+  Poly keys = keysOf(shapes, op);
+  if (!keys)
+    return op.emitOpError("the number of keys is not known");
+  Poly heads = t.poly(op.getHeads()), kvHeads = t.poly(op.getKvHeads());
+  Poly keyDim = t.poly(op.getHeadDim()), valueDim = t.poly(op.getValueDim());
+  FailureOr<Tensor> q = readThrough(op, op.getQ(), op.getQMap(),
+                                    {shape[0], heads, shape[1], keyDim});
+  FailureOr<Tensor> k = readThrough(op, op.getK(), *op.getKMap(),
+                                    {shape[0], kvHeads, keys, keyDim});
+  FailureOr<Tensor> v = readThrough(op, op.getV(), *op.getVMap(),
+                                    {shape[0], kvHeads, keys, valueDim});
+  if (failed(q) || failed(k) || failed(v))
+    return failure();
+
+  SmallVector<unsigned> readIds;
+  for (Value argument : op.getMaskArgs())
+    readIds.push_back(shapes.readIdOf(argument));
+  SmallVector<Poly> points = {shape[0], heads, shape[1], keys};
+  ParseOptions options;
+  options.extents = points;
+  options.readIds = readIds;
+  FailureOr<MaskAndBias> forms = parseMaskAndBias(terms, op, options);
+  if (failed(forms))
+    return failure();
+
+  AttentionOperands operands;
+  operands.q = *q;
+  operands.k = *k;
+  operands.v = *v;
+  operands.scale = op.getScale().convertToDouble();
+  if (op.getSoftcap())
+    operands.softcap = op.getSoftcap()->convertToDouble();
+  Type i1 = IntegerType::get(op.getContext(), 1);
+  operands.mask = [&](Scalars &s, Value score, ValueRange at) {
+    if (forms->bias)
+      score =
+          s.add(score, t.emitForm(s, forms->bias, score.getType(), at, points));
+    if (!forms->mask)
+      return score;
+    Value seen = t.emitForm(s, forms->mask, i1, at, points);
+    // A number that exp takes to zero, unless all of a row are it.
+    double hidden = op.getRows() == MaskedRows::Mean
+                        ? std::numeric_limits<float>::lowest()
+                        : -std::numeric_limits<double>::infinity();
+    Value masked =
+        op.getRows() == MaskedRows::Soft
+            ? s.add(score, s.like(score, op.getMaskValue()->convertToDouble()))
+            : s.like(score, hidden);
+    return s.select(seen, score, masked);
+  };
+  AttentionResults results = attend(*this, operands);
+  Tensor result = op.getRows() == MaskedRows::NaN ? markEmptyRows(t, results)
+                                                  : results.result;
+  bind(op.getResult(),
+       mergeHeads(t, t.convert(result, getElementTypeOrSelf(
+                                           op.getResult().getType()))));
+  return success();
+}
+
 LogicalResult StageLowering::lowerAttention(AttentionOp op) {
   IndexExprContext &terms = t.getTerms();
   std::optional<SymbolicShape> shape = shapeOf(op.getResult());
   if (!shape)
     return op.emitOpError("the shape of its result is not known");
+  if (!usesKernels())
+    return attendInLinalg(op);
   Poly batch = (*shape)[0], rows = (*shape)[1], keys;
   int64_t heads = op.getHeads(), kvHeads = op.getKvHeads();
   int64_t keyDim = op.getHeadDim(), valueDim = op.getValueDim();
@@ -531,18 +709,8 @@ LogicalResult StageLowering::lowerAttention(AttentionOp op) {
     cache = getCache(op.getCache());
     keys = cache.rows;
   }
-  if (op.getKeys()) {
-    auto parsed = parsePoly(terms, *op.getKeys());
-    if (!parsed)
-      return op.emitOpError(llvm::toString(parsed.takeError()));
-    keys = *parsed;
-  } else if (!hasCache) {
-    FailureOr<SmallVector<Poly>> map =
-        parseMap(t.getTerms(), op, *op.getKMap(), {});
-    if (failed(map))
-      return failure();
-    keys = rowsOf(shapes, op.getK(), *map);
-  }
+  if (op.getKeys() || !hasCache)
+    keys = keysOf(shapes, op);
   if (!keys)
     return op.emitOpError("the number of keys is not known");
 
@@ -588,18 +756,13 @@ LogicalResult StageLowering::lowerAttention(AttentionOp op) {
   ParseOptions options;
   options.extents = points;
   options.readIds = readIds;
-  if (std::optional<FormAttr> mask = op.getMask()) {
-    auto parsed = parsePred(terms, mask->getText(), options);
-    if (!parsed)
-      return op.emitOpError("mask: ") << llvm::toString(parsed.takeError());
-    forms.addMask(*parsed);
-  }
-  if (std::optional<FormAttr> bias = op.getBias()) {
-    auto parsed = parsePoly(terms, bias->getText(), options);
-    if (!parsed)
-      return op.emitOpError("bias: ") << llvm::toString(parsed.takeError());
-    forms.setBias(*parsed);
-  }
+  FailureOr<MaskAndBias> parsed = parseMaskAndBias(terms, op, options);
+  if (failed(parsed))
+    return failure();
+  if (parsed->mask)
+    forms.addMask(parsed->mask);
+  if (parsed->bias)
+    forms.setBias(parsed->bias);
   forms.collectArguments(maskValues, maskElements, readIds);
 
   // The kernel.

@@ -66,7 +66,8 @@ static std::optional<Fusion> matchFusion(Operation *op,
                                          const SymbolicShapes &shapes) {
   if (auto activation = dyn_cast<ActivationOp>(op)) {
     LinearOp linear = fusableLinear(activation.getX());
-    return linear ? std::optional(Fusion{linear, op, {}, nullptr}) : std::nullopt;
+    return linear ? std::optional(Fusion{linear, op, {}, nullptr})
+                  : std::nullopt;
   }
   auto node = dyn_cast<OnnxOp>(op);
   if (!node || !isSumOrProduct(node))

@@ -19,7 +19,11 @@ StageLowering::StageLowering(OpBuilder &builder, func::FuncOp source,
                              const CpuTarget &target)
     : t(builder, source.getLoc(), shapes.getContext(),
         [this](unsigned id) { return get(this->shapes.valueOfRead(id)); }),
-      source(source), shapes(shapes), kernels(kernels), target(target) {}
+      source(source), entry(builder.getBlock()), shapes(shapes),
+      kernels(kernels), target(target) {
+  if (!kernels)
+    t.setForUpstream();
+}
 
 //===----------------------------------------------------------------------===//
 // Values
@@ -40,6 +44,10 @@ Tensor StageLowering::get(Value source) {
   Tensor tensor;
   DenseElementsAttr constant;
   if (matchPattern(source, m_Constant(&constant))) {
+    // At entry: it may be asked for while the body of a loop is built, and used
+    // behind it.
+    OpBuilder::InsertionGuard guard(t.getBuilder());
+    t.getBuilder().setInsertionPointToStart(entry);
     tensor = t.constant(constant);
   } else {
     const ValueInfo *info = shapes.lookup(source);
@@ -200,7 +208,9 @@ LogicalResult StageLowering::run() {
 LogicalResult StageLowering::lower(Operation *op) {
   if (op->use_empty() && isPure(op))
     return success();
-  if (isa<NoneOp, IndexExprOp>(op) || op->hasTrait<OpTrait::ConstantLike>())
+  // Weights and constants are bound before.
+  if (isa<NoneOp, IndexExprOp, UseWeightOp, lathe::ConstantOp>(op) ||
+      op->hasTrait<OpTrait::ConstantLike>())
     return success();
   if (auto node = dyn_cast<OnnxOp>(op))
     return lowerNode(node);

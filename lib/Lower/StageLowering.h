@@ -55,6 +55,8 @@ public:
   Tensor get(mlir::Value source);
   CacheBuffers getCache(mlir::Value handle) { return caches.lookup(handle); }
   mlir::Value getPart(mlir::Value source) { return parts.lookup(source); }
+  /// A part in linalg alone.
+  Tensor partTensor(mlir::Value part);
   /// The shape that the analysis found; null if it is not known.
   std::optional<SymbolicShape> shapeOf(mlir::Value source);
 
@@ -138,13 +140,21 @@ private:
   mlir::LogicalResult lowerTyped(mlir::Operation *op);
   mlir::LogicalResult lowerLinear(LinearOp op);
   mlir::Value roundToPairs(const Tensor &rows);
+  Tensor linearInLinalg(LinearOp op);
   mlir::LogicalResult lowerEmbedding(EmbeddingOp op);
   mlir::LogicalResult lowerNorm(NormOp op);
   mlir::LogicalResult lowerRope(RopeOp op);
   mlir::LogicalResult lowerAttention(AttentionOp op);
   mlir::LogicalResult lowerKvAppend(KvAppendOp op);
+  mlir::LogicalResult embedInLinalg(EmbeddingOp op);
+  mlir::LogicalResult rotateInLinalg(RopeOp op);
+  mlir::LogicalResult attendInLinalg(AttentionOp op);
+  mlir::FailureOr<Tensor> readThrough(mlir::Operation *op, mlir::Value source,
+                                      FormAttr map,
+                                      llvm::ArrayRef<Poly> extents);
 
   mlir::func::FuncOp source;
+  mlir::Block *entry; // of the function that is built
   SymbolicShapes &shapes;
   mlir::ModuleOp kernels;
   CpuTarget target;

@@ -688,8 +688,14 @@ Tensor TensorBuilder::reshape(const Tensor &input, ArrayRef<Poly> shape) {
   for (Poly p : shape)
     sizes.push_back(mixedDim(p));
 
+  unsigned dynamic = llvm::count(type.getShape(), ShapedType::kDynamic);
   // Between a scalar and extents of 1 there is no dim to go through.
-  if (shape.empty())
+  if (forUpstream && dynamic > 1 && input.rank() > 0) {
+    SmallVector<Value> extents =
+        llvm::map_to_vector(shape, [&](Poly p) { return dim(p); });
+    auto list = tensor::FromElementsOp::create(b, extents);
+    value = tensor::ReshapeOp::create(b, type, value, list);
+  } else if (shape.empty())
     value = tensor::CollapseShapeOp::create(b, type, value,
                                             ArrayRef<ReassociationIndices>{});
   else if (input.rank() == 0)

@@ -69,6 +69,9 @@ public:
   /// without one such data is only clamped.
   void setContext(Value pointer) { context = pointer; }
   Value getContext() const { return context; }
+  /// What is built goes to upstream's passes, whose expansion of
+  /// `expand_shape` fails on several run-time extents.
+  void setForUpstream() { forUpstream = true; }
 
   // Extents.
   Poly poly(int64_t value) { return terms.constant(value); }
@@ -166,6 +169,7 @@ private:
   IndexExprContext &terms;
   ReadTensorFn readTensorFn;
   Value context;
+  bool forUpstream = false;
   llvm::StringMap<Value> dims;
   mlir::Operation *dimAnchor = nullptr;
   llvm::DenseMap<Poly, Value> dimValues;

@@ -12,6 +12,7 @@
 #include "lathe/Codegen/CPU/EmitRoundPairs.h"
 #include "lathe/Codegen/CPU/EmitSoftmax.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/Format.h"
@@ -123,7 +124,60 @@ Tensor StageLowering::linear(const Tensor &x, Value panels, int64_t inputs,
   return t.convert(t.reshape(flatResult, shape), x.element);
 }
 
+Tensor StageLowering::partTensor(Value part) {
+  auto type = cast<RankedTensorType>(part.getType());
+  SymbolicShape shape;
+  for (int64_t extent : type.getShape())
+    shape.push_back(t.poly(extent));
+  return t.wrap(part, type.getElementType(), shape);
+}
+
+/// x times the weight as a sum of products; then bias and epilogue, element by
+/// element.
+Tensor StageLowering::linearInLinalg(LinearOp op) {
+  Tensor x = get(op.getX());
+  Type f32 = Float32Type::get(op.getContext());
+  int64_t columns = x.rank() - 1, depth = x.rank();
+  SmallVector<int64_t> left = llvm::to_vector(llvm::seq<int64_t>(0, columns));
+  SmallVector<int64_t> result = left;
+  left.push_back(depth);
+  result.push_back(columns);
+  auto narrow = [&](const Tensor &tensor) {
+    if (!op.getActs())
+      return tensor;
+    return t.map(t.convert(tensor, f32), f32,
+                 [&](Scalars &s, ArrayRef<Value> v) {
+                   return s.round(v[0], *op.getActs());
+                 });
+  };
+  Tensor sum =
+      t.einsum({narrow(x), narrow(partTensor(getPart(op.getWeight())))},
+               {left, SmallVector<int64_t>{depth, columns}}, result, f32);
+  if (op.getBias())
+    sum =
+        t.map({sum, partTensor(getPart(op.getBias()))}, f32,
+              [](Scalars &s, ArrayRef<Value> v) { return s.add(v[0], v[1]); });
+  if (!op.getEpilogue().empty()) {
+    SmallVector<Tensor> operands = {sum};
+    for (Value extra : op.getEpilogueArgs())
+      operands.push_back(get(extra));
+    Block &body = op.getEpilogue().front();
+    sum = t.map(operands, f32, [&](Scalars &s, ArrayRef<Value> v) {
+      IRMapping map;
+      map.map(body.getArguments(), v);
+      for (Operation &inner : body.without_terminator())
+        s.clone(inner, map);
+      return map.lookupOrDefault(body.getTerminator()->getOperand(0));
+    });
+  }
+  return t.convert(sum, getElementTypeOrSelf(op.getResult().getType()));
+}
+
 LogicalResult StageLowering::lowerLinear(LinearOp op) {
+  if (!usesKernels()) {
+    bind(op.getResult(), linearInLinalg(op));
+    return success();
+  }
   WeightType weight = op.getWeight().getType();
   SmallVector<Tensor> extras;
   for (Value extra : op.getEpilogueArgs())
@@ -245,6 +299,8 @@ Tensor StageLowering::logSoftmax(const Tensor &x, int64_t axis) {
 }
 
 Tensor StageLowering::vectorOf(Value part, Poly count) {
+  if (!usesKernels())
+    return partTensor(part);
   ImplicitLocOpBuilder &b = t.getBuilder();
   auto type = cast<MemRefType>(part.getType());
   Type element = type.getElementType();

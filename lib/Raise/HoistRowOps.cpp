@@ -204,7 +204,8 @@ void RowHoister::hoist(Operation *op, const Rows &rows,
   copy->getResult(0).setType(type);
   Value view = forms.getView(op->getLoc(), {result.base, result.index}, shape);
   // Later operands are looked up by what they were, or are now.
-  hoisted[old] = hoisted[view] = result;
+  hoisted[old] = result;
+  hoisted[view] = std::move(result);
   raiser.replaceUses(old, view);
 }
 

@@ -1149,7 +1149,56 @@ with_constant("top_k", "TopK", [I64([9])], "2 problems|k is 9, the axis has 3|ou
 with_constant("one_hot_depth", "OneHot", [I64(-2), np.float32([0, 1])], "depth -2")
 with_constant("reduce_axis", "ReduceMean", [], "axis 5 is outside", axes=[5])
 
+with_constant("tile_negative", "Tile", [I64([-1, 1])], "repeats has the impossible entry -1")
+with_constant("tile_length", "Tile", [I64([2])], "repeats has 1 entries for rank 2")
+with_constant("pad_negative_extent", "Pad", [I64([-5, 0, 0, 0])],
+              "pads leave a negative extent in dim 0")
+with_constant("pad_length", "Pad", [I64([1, 0, 0])], "pads has 3 entries for 2 axes")
+with_constant("pad_huge", "Pad", [I64([2**63 - 1, 0, 2**63 - 1, 0])],
+              "pads has the impossible entry")
+with_constant("pad_mode", "Pad", [I64([1, 0, 0, 0])], "unknown mode 'mirror'", mode="mirror")
+for name, scale in (("zero", 0), ("negative", -1), ("nan", np.nan), ("infinite", np.inf)):
+    with_constant(f"resize_{name}", "Resize", [None, np.float32([scale, 1])],
+                  "a scale is not a positive number")
+with_constant("resize_sizes", "Resize", [None, None, I64([-1, 2])],
+              "sizes has the impossible entry -1")
+with_constant("resize_mode", "Resize", [None, np.float32([2, 2])], "unknown mode 'area'",
+              mode="area")
+with_constant("upsample_zero", "Upsample", [np.float32([0, 1])],
+              "a scale is not a positive number", opset=9)
+with_constant("split_outputs", "Split", [], "num_outputs is 3, the node has 1 outputs",
+              opset=18, num_outputs=3)
+with_constant("split_none", "Split", [], "num_outputs is 0", opset=18, num_outputs=0)
+with_constant("trilu_rank", "Trilu", [], "rank 1, wanted is 2 or more", inputs=[value("x", (3,))])
+with_constant("eye_rank", "EyeLike", [], "rank 1, wanted is 2", inputs=[value("x", (3,))])
+with_constant("one_hot_values", "OneHot", [I64(3), np.float32([0, 1, 2])],
+              "values are not two numbers", inputs=[value("x", (2,), T.INT64)])
+with_constant("shift_direction", "BitShift", [np.uint32([1])], "direction is 'UP'",
+              inputs=[value("x", (2,), T.UINT32)], direction="UP")
+with_constant("prelu_slope", "PRelu", [np.ones(2, np.float32)],
+              "input 1 has extent 2 where operand 0 has 3")
+with_constant("layer_norm_scale", "LayerNormalization", [np.ones(2, np.float32)],
+              "input 1 has extent 2 where operand 0 has 3")
+with_constant("reverse_axes", "ReverseSequence", [I64([1, 1])], "batch_axis and time_axis",
+              batch_axis=0, time_axis=0)
+
 IMAGE = [value("x", (1, 4, 8, 8))]
+for op, extent in (("DepthToSpace", "4 is no multiple of 9"),
+                   ("SpaceToDepth", "8 is no multiple of 3")):  # fmt: skip
+    with_constant(f"{op}_extent", op, [], extent, inputs=IMAGE, blocksize=3)
+    with_constant(f"{op}_zero", op, [], "blocksize is not positive", inputs=IMAGE, blocksize=0)
+    with_constant(f"{op}_huge", op, [], "is impossible", inputs=IMAGE, blocksize=2**62)
+with_constant("lrn_size", "LRN", [], "size is not positive", inputs=IMAGE, size=0)
+with_constant("batch_norm_channels", "BatchNormalization", [np.ones(2, np.float32)] * 4,
+              "input 1 has 2 entries for 4 channels", inputs=IMAGE)
+with_constant("instance_norm_channels", "InstanceNormalization", [np.ones(4, np.float32)] * 2,
+              "wanted is 3 or more", inputs=[value("x", (2, 4))])
+with_constant("group_norm_scale", "GroupNormalization", [np.ones(4, np.float32)] * 2,
+              "input 1 wants 2 entries", inputs=IMAGE, opset=18, num_groups=2)
+with_constant("group_norm_channels", "GroupNormalization", [np.ones(2, np.float32)] * 2,
+              "input 1 has 2 entries for 4 channels", inputs=IMAGE, opset=21, num_groups=2)
+with_constant("grid_places", "GridSample", [np.zeros((1, 2, 2, 3), np.float32)],
+              "places of 3 numbers, wanted are 2", inputs=IMAGE)
 KERNEL = np.ones((4, 4, 3, 3), np.float32)
 with_constant("conv_strides_length", "Conv", [KERNEL], "strides has 3 entries for 2",
               inputs=IMAGE, strides=[1, 1, 1])
@@ -1203,6 +1252,9 @@ def quantize(name, scale, zero, text, opset=21, **attributes):
 
 F32 = np.float32
 quantize("scale_length", F32([1] * 4), None, "scale has 4 entries, axis 1 has 3", axis=1)
+quantize("scale_zero", F32(0), None, "a scale is 0 or not a number")
+quantize("scale_nan", F32(np.nan), None, "a scale is 0 or not a number")
+quantize("scale_infinite", F32([1, np.inf, 1]), None, "a scale is 0 or not a number", axis=1)
 quantize("scale_empty", F32([]), None, "scale has 0 entries", axis=1)
 quantize("scale_axis", F32([1] * 3), None, "axis 9 is outside", axis=9)
 quantize("scale_rank", np.ones((1, 3), F32), None, "rank 2, without blocks", axis=1)

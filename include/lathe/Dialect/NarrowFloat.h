@@ -35,8 +35,8 @@ inline float bfloatValue(uint16_t bits) {
 inline uint16_t halfBits(float value) {
   llvm::APFloat number(value);
   bool lost;
-  number.convert(llvm::APFloat::IEEEhalf(),
-                 llvm::APFloat::rmNearestTiesToEven, &lost);
+  number.convert(llvm::APFloat::IEEEhalf(), llvm::APFloat::rmNearestTiesToEven,
+                 &lost);
   return number.bitcastToAPInt().getZExtValue();
 }
 

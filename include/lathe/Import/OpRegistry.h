@@ -76,6 +76,9 @@ public:
   /// 1024 elements.
   virtual std::optional<llvm::SmallVector<int64_t, 8>>
   getConstant(unsigned i) const = 0;
+  /// The same of a constant of f32.
+  virtual std::optional<llvm::SmallVector<float, 8>>
+  getFloatConstant(unsigned i) const = 0;
   /// The attribute as it is written, or the default of the table, or nothing.
   virtual std::optional<int64_t> getInt(llvm::StringRef name) const = 0;
   virtual std::optional<float> getFloat(llvm::StringRef name) const = 0;

@@ -13,6 +13,9 @@
 
 namespace lathe {
 
+/// What the weights of a model become that leaves Lathe.
+enum class WeightForm { Constants, Arguments };
+
 #define GEN_PASS_DECL
 #include "lathe/Lower/Passes.h.inc"
 

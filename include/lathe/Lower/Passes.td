@@ -75,4 +75,49 @@ def LowerStagePass : Pass<"lathe-lower-stage", "::mlir::ModuleOp"> {
   ];
 }
 
+def ToLinalg : Pass<"lathe-to-linalg", "::mlir::ModuleOp"> {
+  let summary = "A model in linalg on tensors, with upstream dialects only";
+  let description = [{
+    Rewrites every entry of a model as a function that any MLIR compiler can
+    read: linalg, tensor, arith, math and scf on tensors, one operation of the
+    model after the other, named dims read off the arguments. Weights become
+    constants, or further arguments in the order of their first use. Element
+    types without arithmetic (ui8, bool, fp8) are passed as their bits.
+
+    Entries with a KV cache (`prefill`, `decode`) are left out: tensors cannot
+    say what they write in place; `plain` computes the same. Operators that only
+    exist as loops over buffers (TopK, Scatter*, CumSum, ConvTranspose, Det) are
+    reported, all at once.
+
+    Before:
+    ```mlir
+    lathe.weight @w {data = #lathe.blob<...>} : !lathe.weight<4x8xf32, #lathe.dense<f32>>
+    func.func @plain(%x: tensor<?x4xf32> {lathe.dims = ["n", "4"]}) -> tensor<?x8xf32> {
+      %w = lathe.use_weight @w : !lathe.weight<4x8xf32, #lathe.dense<f32>>
+      %0 = lathe.linear %x, %w : (tensor<?x4xf32>, ...) -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+    After, with `weights=arguments`:
+    ```mlir
+    func.func @plain(%x: tensor<?x4xf32>, %w: tensor<4x8xf32>) -> tensor<?x8xf32> {
+      %n = tensor.dim %x, %c0 : tensor<?x4xf32>
+      ...
+      %0 = linalg.generic {iterator_types = ["parallel", "parallel", "reduction"]}
+          ins(%x, %w : ...) outs(%zero : tensor<?x8xf32>) { ... }
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"weights", "weights", "::lathe::WeightForm",
+           "::lathe::WeightForm::Constants", "Where the weights go",
+           [{::llvm::cl::values(
+             clEnumValN(::lathe::WeightForm::Constants, "constants",
+                        "into the module"),
+             clEnumValN(::lathe::WeightForm::Arguments, "arguments",
+                        "to the caller"))}]>
+  ];
+}
+
 #endif // LATHE_LOWER_PASSES

@@ -69,11 +69,10 @@ func::FuncOp lathe::emitRoundPairsKernel(ModuleOp module, StringRef name,
                                          const CpuTarget &target) {
   MLIRContext *context = module.getContext();
   int64_t pairs = llvm::divideCeil(columns, 2);
-  SmallVector<Type> types = {
-      MemRefType::get({ShapedType::kDynamic, columns},
-                      Float32Type::get(context)),
-      MemRefType::get({ShapedType::kDynamic, pairs},
-                      IntegerType::get(context, 32))};
+  SmallVector<Type> types = {MemRefType::get({ShapedType::kDynamic, columns},
+                                             Float32Type::get(context)),
+                             MemRefType::get({ShapedType::kDynamic, pairs},
+                                             IntegerType::get(context, 32))};
   func::FuncOp func = createKernel(module, name, types, module.getLoc());
   KernelBuilder b(func, target);
   Value x = func.getArgument(1), y = func.getArgument(2);

@@ -46,8 +46,8 @@ struct ConvertPrecision : lathe::impl::ConvertPrecisionBase<ConvertPrecision> {
 
 private:
   LogicalResult convert();
-  FailureOr<llvm::StringSet<>>
-  findKept(ModuleOp model, MutableArrayRef<Candidate> candidates);
+  FailureOr<llvm::StringSet<>> findKept(ModuleOp model,
+                                        MutableArrayRef<Candidate> candidates);
   LogicalResult convert(Candidate &candidate, ReportRow &row);
 
   bool isBrain = true;
@@ -125,8 +125,8 @@ LogicalResult ConvertPrecision::convert(Candidate &candidate, ReportRow &row) {
 
   PayloadStore &store = getPayloads(weight);
   std::vector<float> values(type.getNumElements());
-  if (llvm::Error error = dense.decode(store, type.getShape(),
-                                       weight.getParts(), values))
+  if (llvm::Error error =
+          dense.decode(store, type.getShape(), weight.getParts(), values))
     return weight.emitError(llvm::toString(std::move(error)));
   std::vector<uint16_t> rounded(values.size());
   double change = 0, norm = 0;

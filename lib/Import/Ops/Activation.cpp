@@ -18,6 +18,10 @@ static std::string checkGelu(const NodeInfo &node) {
   return "attribute 'approximate' must be \"none\" or \"tanh\"";
 }
 
+static std::string checkPRelu(const NodeInfo &node) {
+  return check::broadcastsToFirst(node, 1);
+}
+
 static constexpr OpRow kRows[] = {
     {"Celu", 12, "X:T{float}", "Y:T", "alpha:float=1.0", likeFirst},
     {"Elu", 6, "X:T{float}", "Y:T", "alpha:float=1.0", likeFirst},
@@ -28,7 +32,7 @@ static constexpr OpRow kRows[] = {
     {"HardSwish", 14, "X:T{float}", "Y:T", "", likeFirst},
     {"LeakyRelu", 6, "X:T{float}", "Y:T", "alpha:float=0.01", likeFirst},
     {"Mish", 18, "X:T{float}", "Y:T", "", likeFirst},
-    {"PRelu", 7, "X:T{num}, slope:T", "Y:T", "", likeFirst},
+    {"PRelu", 7, "X:T{num}, slope:T", "Y:T", "", likeFirst, checkPRelu},
     {"Relu", 6, "X:T{num}", "Y:T", "", likeFirst},
     {"Selu", 6, "X:T{float}", "Y:T",
      "alpha:float=1.673263, gamma:float=1.050701", likeFirst},

@@ -7,6 +7,7 @@
 
 #include "Families.h"
 #include "ShapeRules.h"
+#include <cmath>
 
 using namespace lathe;
 using shape::ranked;
@@ -191,7 +192,44 @@ static void globalPoolShape(const NodeInfo &node, shape::Results results) {
   results[0].dims = dims;
 }
 
+/// Positive numbers, and no mode but the usual ones.
+static std::string checkScales(const NodeInfo &node, unsigned operand) {
+  llvm::StringRef mode = node.getString("mode").value_or("nearest");
+  if (mode != "nearest" && mode != "linear" && mode != "cubic")
+    return "unknown mode '" + mode.str() + "'";
+  if (auto scales = node.getFloatConstant(operand))
+    for (float scale : *scales)
+      if (!(scale > 0 && std::isfinite(scale)))
+        return "a scale is not a positive number";
+  return "";
+}
+
+static std::string checkUpsample(const NodeInfo &node) {
+  return checkScales(node, 1);
+}
+
+static std::string checkGridSample(const NodeInfo &node) {
+  const ValueType *x = ranked(node, 0), *grid = ranked(node, 1);
+  if (!x || !grid)
+    return "";
+  if (x->getRank() != grid->getRank() || x->getRank() < 3)
+    return "the grid has rank " + std::to_string(grid->getRank()) +
+           ", operand 0 has " + std::to_string(x->getRank());
+  int64_t places = grid->dims->back();
+  if (places != kUnknownDim && places != x->getRank() - 2)
+    return "the grid has places of " + std::to_string(places) +
+           " numbers, wanted are " + std::to_string(x->getRank() - 2);
+  return "";
+}
+
 static std::string checkResize(const NodeInfo &node) {
+  std::string problem = checkScales(node, 2);
+  if (!problem.empty())
+    return problem;
+  if (auto sizes = node.getConstant(3))
+    for (int64_t size : *sizes)
+      if (size < 0)
+        return "sizes has the impossible entry " + std::to_string(size);
   if (node.getString("coordinate_transformation_mode") == "tf_crop_and_resize")
     return "coordinate_transformation_mode tf_crop_and_resize is not supported";
   return "";
@@ -234,10 +272,10 @@ static constexpr OpRow kRows[] = {
     {"GlobalMaxPool", 1, "X:T{float}", "Y:T", "", globalPoolShape},
     {"GridSample", 16, "X:T1{any}, grid:T2{float}", "Y:T1",
      "align_corners:int=0, mode:string=bilinear, padding_mode:string=zeros",
-     shape::rankOfFirst},
+     shape::rankOfFirst, checkGridSample},
     {"GridSample", 20, "X:T1{any}, grid:T2{float}", "Y:T1",
      "align_corners:int=0, mode:string=linear, padding_mode:string=zeros",
-     shape::rankOfFirst},
+     shape::rankOfFirst, checkGridSample},
     {"LpPool", 2, "X:T{float}", "Y:T",
      "auto_pad:string=NOTSET, kernel_shape:ints!, p:int=2, pads:ints, "
      "strides:ints",
@@ -262,7 +300,7 @@ static constexpr OpRow kRows[] = {
      "w_zero_point:T2, y_scale:f32, y_zero_point:T3{int}, B?:i32",
      "y:T3", LATHE_CONV_ATTRS, convShape<3>, checkPool},
     {"Resize", 10, "X:T{any}, scales:f32", "Y:T", "mode:string=nearest",
-     shape::rankOfFirst, checkResize},
+     shape::rankOfFirst, checkUpsample},
     {"Resize", 11, "X:T1{any}, roi:T2{float}, scales:f32, sizes?:i64", "Y:T1",
      LATHE_RESIZE_ATTRS, shape::rankOfFirst, checkResize},
     {"Resize", 13, "X:T1{any}, roi?:T2{float}, scales?:f32, sizes?:i64", "Y:T1",
@@ -272,9 +310,9 @@ static constexpr OpRow kRows[] = {
      "keep_aspect_ratio_policy:string=stretch, " LATHE_RESIZE_ATTRS,
      shape::rankOfFirst, checkResize},
     {"Upsample", 7, "X:T{any}", "Y:T", "mode:string=nearest, scales:floats!",
-     shape::rankOfFirst},
+     shape::rankOfFirst, checkUpsample},
     {"Upsample", 9, "X:T{any}, scales:f32", "Y:T", "mode:string=nearest",
-     shape::rankOfFirst},
+     shape::rankOfFirst, checkUpsample},
     {"Upsample", 10, nullptr},
 };
 

@@ -12,6 +12,13 @@ using namespace lathe;
 using shape::broadcastAll;
 using shape::likeFirst;
 
+static std::string checkShift(const NodeInfo &node) {
+  llvm::StringRef direction = node.getString("direction").value_or("");
+  if (direction != "LEFT" && direction != "RIGHT")
+    return "direction is '" + direction.str() + "', wanted is LEFT or RIGHT";
+  return check::broadcasts(node);
+}
+
 static constexpr OpRow kRows[] = {
     // One operand.
     {"Abs", 6, "X:T{num}", "Y:T", "", likeFirst},
@@ -67,7 +74,7 @@ static constexpr OpRow kRows[] = {
     {"Add", 7, "A:T{num}, B:T", "C:T", "", broadcastAll, check::broadcasts},
     {"And", 7, "A:T{bool}, B:T", "C:T", "", broadcastAll, check::broadcasts},
     {"BitShift", 11, "X:T{int}, Y:T", "Z:T", "direction:string!", broadcastAll,
-     check::broadcasts},
+     checkShift},
     {"BitwiseAnd", 18, "A:T{int}, B:T", "C:T", "", broadcastAll,
      check::broadcasts},
     {"BitwiseOr", 18, "A:T{int}, B:T", "C:T", "", broadcastAll,

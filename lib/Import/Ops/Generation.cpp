@@ -67,6 +67,19 @@ static std::string checkOneHot(const NodeInfo &node) {
   auto depth = node.getConstant(1);
   if (depth && depth->size() == 1 && (*depth)[0] < 1)
     return "depth " + std::to_string((*depth)[0]) + " is not positive";
+  const ValueType *values = node.getInput(2);
+  if (values && values->hasRank() &&
+      (values->getRank() != 1 ||
+       ((*values->dims)[0] != kUnknownDim && (*values->dims)[0] != 2)))
+    return "values are not two numbers";
+  return "";
+}
+
+static std::string checkEyeLike(const NodeInfo &node) {
+  const ValueType *type = node.getInput(0);
+  if (type && type->hasRank() && type->getRank() != 2)
+    return "operand 0 has rank " + std::to_string(type->getRank()) +
+           ", wanted is 2";
   return "";
 }
 
@@ -87,7 +100,7 @@ static constexpr OpRow kRows[] = {
     {"ConstantOfShape", 9, "input:i64", "output:@value|f32", "value:tensor",
      constantOfShapeShape, checkConstantOfShape},
     {"EyeLike", 9, "input:T1{any}", "output:@dtype|T1", "dtype:int, k:int=0",
-     shape::likeFirst},
+     shape::likeFirst, checkEyeLike},
     {"NonZero", 9, "X:T{any}", "Y:i64", "", nonZeroShape},
     {"OneHot", 9, "indices:T1{num}, depth:T2{num}, values:T3{any}", "output:T3",
      "axis:int=-1", oneHotShape, checkOneHot},

@@ -7,6 +7,7 @@
 
 #include "Families.h"
 #include "ShapeRules.h"
+#include "llvm/ADT/Sequence.h"
 
 using namespace lathe;
 using shape::likeFirst;
@@ -126,6 +127,21 @@ static std::string checkSplit(const NodeInfo &node) {
   auto sizes = node.getInts("split");
   if (!sizes)
     sizes = node.getConstant(1);
+  if (!sizes && !node.getInput(1)) {
+    std::optional<int64_t> parts = node.getInt("num_outputs");
+    int64_t outputs = node.getNumOutputs();
+    if (parts && *parts != outputs)
+      return "num_outputs is " + std::to_string(*parts) + ", the node has " +
+             std::to_string(outputs) + " outputs";
+    int64_t extent =
+        type ? (*type->dims)[*normalizeAxis(node.getInt("axis").value_or(0),
+                                            type->getRank())]
+             : kUnknownDim;
+    if (!parts && extent != kUnknownDim && extent % outputs != 0)
+      return "extent " + std::to_string(extent) + " does not split into " +
+             std::to_string(outputs) + " equal outputs";
+    return "";
+  }
   if (!sizes || !type)
     return "";
   if (sizes->size() != node.getNumOutputs())
@@ -457,9 +473,94 @@ static void depthToSpaceShape(const NodeInfo &, shape::Results results) {
   setRank(results[0], 4);
 }
 
+/// The dims that are cut into blocks: the channels of DepthToSpace, rows and
+/// columns of SpaceToDepth.
+template <bool isDepth>
 static std::string checkBlockSize(const NodeInfo &node) {
-  return node.getInt("blocksize").value_or(1) > 0 ? ""
-                                                  : "blocksize is not positive";
+  constexpr int64_t kMost = 1 << 20;
+  int64_t size = node.getInt("blocksize").value_or(1);
+  if (size <= 0)
+    return "blocksize is not positive";
+  if (size > kMost)
+    return "blocksize " + std::to_string(size) + " is impossible";
+  const ValueType *type = ranked(node, 0);
+  if (!type)
+    return "";
+  if (type->getRank() != 4)
+    return "operand 0 has rank " + std::to_string(type->getRank()) +
+           ", wanted is 4";
+  int64_t divisor = isDepth ? size * size : size;
+  llvm::ArrayRef<int64_t> dims(*type->dims);
+  for (int64_t extent : isDepth ? dims.slice(1, 1) : dims.slice(2, 2))
+    if (extent != kUnknownDim && extent % divisor != 0)
+      return "extent " + std::to_string(extent) + " is no multiple of " +
+             std::to_string(divisor);
+  return "";
+}
+
+/// No extent may be negative, and the pads must be as many as the axes want.
+static std::string checkPad(const NodeInfo &node) {
+  constexpr int64_t kMost = int64_t(1) << 40;
+  llvm::StringRef mode = node.getString("mode").value_or("constant");
+  if (mode != "constant" && mode != "reflect" && mode != "edge" &&
+      mode != "wrap")
+    return "unknown mode '" + mode.str() + "'";
+  const ValueType *type = ranked(node, 0);
+  auto pads = node.getInts("pads");
+  if (!pads)
+    pads = node.getConstant(1);
+  if (!type || !pads)
+    return "";
+  llvm::SmallVector<int64_t, 8> axes =
+      llvm::to_vector<8>(llvm::seq<int64_t>(0, type->getRank()));
+  if (node.getInput(3)) {
+    auto written = node.getConstant(3);
+    if (!written)
+      return "";
+    axes = *written;
+  }
+  if (pads->size() != 2 * axes.size())
+    return "pads has " + std::to_string(pads->size()) + " entries for " +
+           std::to_string(axes.size()) + " axes";
+  for (auto [k, axis] : llvm::enumerate(axes)) {
+    auto place = normalizeAxis(axis, type->getRank());
+    if (!place)
+      return check::isInRange("axis", axis, type->getRank());
+    int64_t extent = (*type->dims)[*place];
+    for (int64_t amount : {(*pads)[k], (*pads)[k + axes.size()]}) {
+      if (amount > kMost || amount < -kMost)
+        return "pads has the impossible entry " + std::to_string(amount);
+      extent = extent == kUnknownDim ? extent : extent + amount;
+      if (extent < 0 && extent != kUnknownDim)
+        return "pads leave a negative extent in dim " + std::to_string(*place);
+    }
+  }
+  return "";
+}
+
+static std::string checkTile(const NodeInfo &node) {
+  const ValueType *type = ranked(node, 0);
+  auto repeats = node.getConstant(1);
+  if (!repeats)
+    return "";
+  for (int64_t count : *repeats)
+    if (count < 0)
+      return "repeats has the impossible entry " + std::to_string(count);
+  if (type && repeats->size() != static_cast<size_t>(type->getRank()))
+    return "repeats has " + std::to_string(repeats->size()) +
+           " entries for rank " + std::to_string(type->getRank());
+  return "";
+}
+
+static std::string checkReverse(const NodeInfo &node) {
+  if (node.getInt("batch_axis").value_or(1) ==
+      node.getInt("time_axis").value_or(0))
+    return "batch_axis and time_axis are one";
+  return check::rankAtLeast(node, 2);
+}
+
+static std::string checkTrilu(const NodeInfo &node) {
+  return check::rankAtLeast(node, 2);
 }
 
 static constexpr OpRow kRows[] = {
@@ -468,9 +569,10 @@ static constexpr OpRow kRows[] = {
     {"Concat", 4, "inputs+:T{any}", "concat_result:T", "axis:int!", concatShape,
      checkConcat},
     {"DepthToSpace", 1, "input:T{any}", "output:T", "blocksize:int!",
-     depthToSpaceShape, checkBlockSize},
+     depthToSpaceShape, checkBlockSize<true>},
     {"DepthToSpace", 11, "input:T{any}", "output:T",
-     "blocksize:int!, mode:string=DCR", depthToSpaceShape, checkBlockSize},
+     "blocksize:int!, mode:string=DCR", depthToSpaceShape,
+     checkBlockSize<true>},
     {"Expand", 8, "input:T{any}, shape:i64", "output:T", "", expandShape,
      checkExpand},
     {"Flatten", 1, "input:T{any}", "output:T", "axis:int=1", flattenShape,
@@ -483,17 +585,18 @@ static constexpr OpRow kRows[] = {
     {"GatherND", 12, "data:T{any}, indices:i64", "output:T", "batch_dims:int=0",
      gatherNdShape},
     {"Pad", 2, "data:T{float}", "output:T",
-     "mode:string=constant, pads:ints!, value:float=0.0", shape::rankOfFirst},
+     "mode:string=constant, pads:ints!, value:float=0.0", shape::rankOfFirst,
+     checkPad},
     {"Pad", 11, "data:T{any}, pads:i64, constant_value?:T", "output:T",
-     "mode:string=constant", shape::rankOfFirst},
+     "mode:string=constant", shape::rankOfFirst, checkPad},
     {"Pad", 18, "data:T{any}, pads:i64, constant_value?:T, axes?:Tind{index}",
-     "output:T", "mode:string=constant", shape::rankOfFirst},
+     "output:T", "mode:string=constant", shape::rankOfFirst, checkPad},
     {"Reshape", 5, "data:T{any}, shape:i64", "reshaped:T", "", reshapeShape,
      checkReshape},
     {"Reshape", 14, "data:T{any}, shape:i64", "reshaped:T", "allowzero:int=0",
      reshapeShape, checkReshape},
     {"ReverseSequence", 10, "input:T{any}, sequence_lens:i64", "Y:T",
-     "batch_axis:int=1, time_axis:int=0", likeFirst},
+     "batch_axis:int=1, time_axis:int=0", likeFirst, checkReverse},
     {"Scatter", 9, "data:T{any}, indices:Tind{index}, updates:T", "output:T",
      "axis:int=0", likeFirst, check::axis},
     {"Scatter", 11, nullptr},
@@ -514,9 +617,10 @@ static constexpr OpRow kRows[] = {
      "data:T{any}, starts:Tind{index}, ends:Tind, axes?:Tind, steps?:Tind",
      "output:T", "", sliceShape, checkSlice},
     {"SpaceToDepth", 1, "input:T{any}", "output:T", "blocksize:int!",
-     depthToSpaceShape, checkBlockSize},
+     depthToSpaceShape, checkBlockSize<false>},
     {"SpaceToDepth", 28, "input:T{any}", "output:T",
-     "blocksize:int!, mode:string=DCR", depthToSpaceShape, checkBlockSize},
+     "blocksize:int!, mode:string=DCR", depthToSpaceShape,
+     checkBlockSize<false>},
     {"Split", 2, "input:T{any}", "outputs+:T", "axis:int=0, split:ints",
      splitShape, checkSplit},
     {"Split", 13, "input:T{any}, split?:i64", "outputs+:T", "axis:int=0",
@@ -533,11 +637,12 @@ static constexpr OpRow kRows[] = {
     {"TensorScatter", 24, "past_cache:T{any}, update:T, write_indices?:i64",
      "present_cache:T", "axis:int=-2, mode:string=linear", likeFirst,
      check::axis},
-    {"Tile", 6, "input:T{any}, repeats:i64", "output:T", "",
-     shape::rankOfFirst},
+    {"Tile", 6, "input:T{any}, repeats:i64", "output:T", "", shape::rankOfFirst,
+     checkTile},
     {"Transpose", 1, "data:T{any}", "transposed:T", "perm:ints", transposeShape,
      checkTranspose},
-    {"Trilu", 14, "input:T{any}, k?:i64", "output:T", "upper:int=1", likeFirst},
+    {"Trilu", 14, "input:T{any}, k?:i64", "output:T", "upper:int=1", likeFirst,
+     checkTrilu},
     {"Unsqueeze", 1, "data:T{any}", "expanded:T", "axes:ints!", unsqueezeShape,
      checkUnsqueeze},
     {"Unsqueeze", 13, "data:T{any}, axes:i64", "expanded:T", "", unsqueezeShape,

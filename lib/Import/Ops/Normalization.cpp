@@ -20,6 +20,8 @@ static std::string checkEpsilon(const NodeInfo &node) {
   return check::axis(node);
 }
 
+/// Scale and bias are per group before opset 21, per channel from it on.
+template <bool perGroup>
 static std::string checkGroups(const NodeInfo &node) {
   int64_t groups = node.getInt("num_groups").value_or(1);
   if (groups < 1)
@@ -31,6 +33,19 @@ static std::string checkGroups(const NodeInfo &node) {
       return std::to_string(channels) + " channels do not divide into " +
              std::to_string(groups) + " groups";
   }
+  for (unsigned operand : {1, 2}) {
+    const ValueType *vector = node.getInput(operand);
+    std::string problem;
+    if (!perGroup)
+      problem = check::perChannel(node, operand);
+    else if (vector && vector->hasRank() &&
+             (vector->getRank() != 1 || ((*vector->dims)[0] != kUnknownDim &&
+                                         (*vector->dims)[0] != groups)))
+      problem = "input " + std::to_string(operand) + " wants " +
+                std::to_string(groups) + " entries, one per group";
+    if (!problem.empty())
+      return problem;
+  }
   return checkEpsilon(node);
 }
 
@@ -39,6 +54,10 @@ static std::string checkBatchNorm(const NodeInfo &node) {
     return "training mode is not supported";
   if (node.getNumOutputs() > 1)
     return "outputs of the training mode are not supported";
+  for (unsigned operand : {1, 2, 3, 4})
+    if (std::string problem = check::perChannel(node, operand);
+        !problem.empty())
+      return problem;
   return checkEpsilon(node);
 }
 
@@ -46,7 +65,26 @@ static std::string checkLayerNorm(const NodeInfo &node) {
   const ValueType *type = node.getInput(0);
   if (type && type->hasRank() && type->getRank() == 0)
     return "operand 0 has rank 0";
+  for (unsigned operand : {1, 2})
+    if (std::string problem = check::broadcastsToFirst(node, operand);
+        !problem.empty())
+      return problem;
   return checkEpsilon(node);
+}
+
+static std::string checkInstanceNorm(const NodeInfo &node) {
+  for (unsigned operand : {1, 2})
+    if (std::string problem = check::perChannel(node, operand);
+        !problem.empty())
+      return problem;
+  std::string problem = check::rankAtLeast(node, 3);
+  return problem.empty() ? checkEpsilon(node) : problem;
+}
+
+static std::string checkLrn(const NodeInfo &node) {
+  if (node.getInt("size").value_or(1) < 1)
+    return "size is not positive";
+  return check::rankAtLeast(node, 2);
 }
 
 static constexpr OpRow kRows[] = {
@@ -63,15 +101,15 @@ static constexpr OpRow kRows[] = {
      "epsilon:float=1e-05, momentum:float=0.9, training_mode:int=0",
      firstLikeFirst, checkBatchNorm},
     {"GroupNormalization", 18, "X:T{float}, scale:T, bias:T", "Y:T",
-     "epsilon:float=1e-05, num_groups:int!", likeFirst, checkGroups},
+     "epsilon:float=1e-05, num_groups:int!", likeFirst, checkGroups<true>},
     {"GroupNormalization", 21, "X:T{float}, scale:T, bias:T", "Y:T",
      "epsilon:float=1e-05, num_groups:int!, stash_type:int=1", likeFirst,
-     checkGroups},
+     checkGroups<false>},
     {"InstanceNormalization", 6, "input:T{float}, scale:T, B:T", "output:T",
-     "epsilon:float=1e-05", likeFirst, checkEpsilon},
+     "epsilon:float=1e-05", likeFirst, checkInstanceNorm},
     {"LRN", 1, "X:T{float}", "Y:T",
      "alpha:float=0.0001, beta:float=0.75, bias:float=1.0, size:int!",
-     likeFirst},
+     likeFirst, checkLrn},
     {"LayerNormalization", 17, "X:T{float}, Scale:T, B?:T",
      "Y:T, Mean?:@stash_type, InvStdDev?:@stash_type",
      "axis:int=-1, epsilon:float=1e-05, stash_type:int=1", firstLikeFirst,

@@ -7,6 +7,7 @@
 
 #include "Families.h"
 #include "ShapeRules.h"
+#include <cmath>
 
 using namespace lathe;
 using shape::likeFirst;
@@ -14,12 +15,17 @@ using shape::normalizeAxis;
 
 /// Scale and zero point against operand 0: one for all, one per entry of the
 /// axis, or one per block along it.
+template <bool divides>
 static std::string checkScales(const NodeInfo &node) {
   const ValueType *x = node.getInput(0), *scale = node.getInput(1);
   const ValueType *zero = node.getInput(2);
   int64_t blockSize = node.getInt("block_size").value_or(0);
   if (blockSize < 0)
     return "block_size is negative";
+  if (auto numbers = node.getFloatConstant(1))
+    for (float number : *numbers)
+      if (!std::isfinite(number) || (divides && number == 0))
+        return "a scale is 0 or not a number";
   if (!x || !x->hasRank() || !scale || !scale->hasRank())
     return "";
   auto isNumber = [](const ValueType &type) {
@@ -68,34 +74,34 @@ static void dynamicShape(const NodeInfo &node, shape::Results results) {
 
 static constexpr OpRow kRows[] = {
     {"DequantizeLinear", 10, "x:T{quant}, x_scale:f32, x_zero_point?:T",
-     "y:f32", "", likeFirst, checkScales},
+     "y:f32", "", likeFirst, checkScales<false>},
     {"DequantizeLinear", 13, "x:T{quant}, x_scale:f32, x_zero_point?:T",
-     "y:f32", "axis:int=1", likeFirst, checkScales},
+     "y:f32", "axis:int=1", likeFirst, checkScales<false>},
     {"DequantizeLinear", 19, "x:T1{quant}, x_scale:T2{float}, x_zero_point?:T1",
-     "y:T2", "axis:int=1", likeFirst, checkScales},
+     "y:T2", "axis:int=1", likeFirst, checkScales<false>},
     {"DequantizeLinear", 21, "x:T1{quant}, x_scale:T2{float}, x_zero_point?:T1",
-     "y:T2", "axis:int=1, block_size:int=0", likeFirst, checkScales},
+     "y:T2", "axis:int=1, block_size:int=0", likeFirst, checkScales<false>},
     {"DequantizeLinear", 23, "x:T1{quant}, x_scale:T2{any}, x_zero_point?:T1",
      "y:@output_dtype|T2", "axis:int=1, block_size:int=0, output_dtype:int=0",
-     likeFirst, checkScales},
+     likeFirst, checkScales<false>},
     {"DynamicQuantizeLinear", 11, "x:f32", "y:u8, y_scale:f32, y_zero_point:u8",
      "", dynamicShape},
     {"QuantizeLinear", 10, "x:T1{num}, y_scale:f32, y_zero_point?:T2{quant}",
-     "y:T2|u8", "", likeFirst, checkScales},
+     "y:T2|u8", "", likeFirst, checkScales<true>},
     {"QuantizeLinear", 13, "x:T1{num}, y_scale:f32, y_zero_point?:T2{quant}",
-     "y:T2|u8", "axis:int=1", likeFirst, checkScales},
+     "y:T2|u8", "axis:int=1", likeFirst, checkScales<true>},
     {"QuantizeLinear", 19, "x:T1{num}, y_scale:T1, y_zero_point?:T2{quant}",
-     "y:T2|u8", "axis:int=1, saturate:int=1", likeFirst, checkScales},
+     "y:T2|u8", "axis:int=1, saturate:int=1", likeFirst, checkScales<true>},
     {"QuantizeLinear", 21, "x:T1{num}, y_scale:T1, y_zero_point?:T2{quant}",
      "y:T2|@output_dtype|u8",
      "axis:int=1, block_size:int=0, output_dtype:int=0, saturate:int=1",
-     likeFirst, checkScales},
+     likeFirst, checkScales<true>},
     {"QuantizeLinear", 23,
      "x:T1{num}, y_scale:T2{any}, y_zero_point?:T3{quant}",
      "y:T3|@output_dtype|u8",
      "axis:int=1, block_size:int=0, output_dtype:int=0, precision:int=0, "
      "saturate:int=1",
-     likeFirst, checkScales},
+     likeFirst, checkScales<true>},
 };
 
 llvm::ArrayRef<OpRow> lathe::quantizationOps() { return kRows; }

@@ -119,6 +119,51 @@ std::string check::axis(const NodeInfo &node) {
   return isInRange("axis", *axis, type->getRank());
 }
 
+std::string check::rankAtLeast(const NodeInfo &node, int64_t rank) {
+  const ValueType *type = shape::ranked(node, 0);
+  if (!type || type->getRank() >= rank)
+    return "";
+  return "operand 0 has rank " + std::to_string(type->getRank()) +
+         ", wanted is " + std::to_string(rank) + " or more";
+}
+
+static bool isUnlike(int64_t a, int64_t b) {
+  return a != kUnknownDim && b != kUnknownDim && a != b;
+}
+
+std::string check::broadcastsToFirst(const NodeInfo &node, unsigned operand) {
+  const ValueType *to = shape::ranked(node, 0);
+  const ValueType *type = shape::ranked(node, operand);
+  if (!to || !type)
+    return "";
+  std::string label = "input " + std::to_string(operand);
+  if (type->getRank() > to->getRank())
+    return label + " has rank " + std::to_string(type->getRank()) +
+           ", operand 0 has " + std::to_string(to->getRank());
+  for (auto [extent, wanted] :
+       llvm::zip(llvm::reverse(*type->dims), llvm::reverse(*to->dims)))
+    if (extent != 1 && isUnlike(extent, wanted))
+      return label + " has extent " + std::to_string(extent) +
+             " where operand 0 has " + std::to_string(wanted);
+  return "";
+}
+
+std::string check::perChannel(const NodeInfo &node, unsigned operand) {
+  const ValueType *to = shape::ranked(node, 0);
+  const ValueType *type = shape::ranked(node, operand);
+  if (!to || !type)
+    return "";
+  std::string label = "input " + std::to_string(operand);
+  if (type->getRank() != 1)
+    return label + " has rank " + std::to_string(type->getRank()) +
+           ", wanted is 1";
+  int64_t channels = to->getRank() > 1 ? (*to->dims)[1] : 1;
+  if (isUnlike((*type->dims)[0], channels))
+    return label + " has " + std::to_string((*type->dims)[0]) +
+           " entries for " + std::to_string(channels) + " channels";
+  return "";
+}
+
 std::string check::broadcasts(const NodeInfo &node) {
   auto shapes = allShapes(node);
   if (!shapes)

@@ -57,6 +57,13 @@ namespace lathe::check {
 std::string isInRange(const char *what, int64_t axis, int64_t extent);
 /// The same for attribute `axis` and the rank of operand 0.
 std::string axis(const NodeInfo &node);
+/// "operand 0 has rank 1, wanted is 2 or more" if it has.
+std::string rankAtLeast(const NodeInfo &node, int64_t rank);
+/// The operand that does not broadcast to the last dims of operand 0.
+std::string broadcastsToFirst(const NodeInfo &node, unsigned operand);
+/// The operand that is no vector with an entry per channel (dim 1) of operand
+/// 0.
+std::string perChannel(const NodeInfo &node, unsigned operand);
 /// Static extents of the operands that do not broadcast.
 std::string broadcasts(const NodeInfo &node);
 

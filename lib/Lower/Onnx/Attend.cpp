@@ -34,9 +34,9 @@ Tensor lathe::splitHeads(Node &n, const Tensor &x, int64_t heads) {
   return splitHeads(n, x, heads, size, n.t.poly(0));
 }
 
-Tensor lathe::mergeHeads(Node &n, const Tensor &x) {
-  return n.t.reshape(n.t.transpose(x, {0, 2, 1, 3}),
-                     {x.shape[0], x.shape[2], x.shape[1] * x.shape[3]});
+Tensor lathe::mergeHeads(TensorBuilder &t, const Tensor &x) {
+  return t.reshape(t.transpose(x, {0, 2, 1, 3}),
+                   {x.shape[0], x.shape[2], x.shape[1] * x.shape[3]});
 }
 
 Tensor lathe::appendRows(Node &n, const Tensor &past, const Tensor &fresh) {
@@ -76,9 +76,9 @@ Value lathe::loadBroadcast(Node &n, Scalars &s, const Tensor &x,
 // Scores, softmax, values
 //===----------------------------------------------------------------------===//
 
-static Tensor reduceRows(Node &n, const Tensor &x, bool isMax) {
+static Tensor reduceRows(TensorBuilder &t, const Tensor &x, bool isMax) {
   double infinity = std::numeric_limits<double>::infinity();
-  return n.t.reduce(
+  return t.reduce(
       x, int64_t(3), x.element,
       FloatAttr::get(x.element, isMax ? -infinity : 0.0),
       [](Scalars &, Values v) { return v[0]; },
@@ -88,69 +88,70 @@ static Tensor reduceRows(Node &n, const Tensor &x, bool isMax) {
 }
 
 /// Softmax over keys. A row of minus infinity gives zeros.
-static Tensor rowSoftmax(Node &n, const Tensor &x, const Tensor &sink) {
+static Tensor rowSoftmax(TensorBuilder &t, const Tensor &x,
+                         const Tensor &sink) {
   Type f = x.element;
   double infinity = std::numeric_limits<double>::infinity();
-  Tensor top = reduceRows(n, x, /*isMax=*/true);
+  Tensor top = reduceRows(t, x, /*isMax=*/true);
   Tensor extra;
   if (sink) {
-    extra = n.t.expandAxes(n.t.convert(sink, f), int64_t(1));
-    top = n.t.mapTo(top.shape, {top, extra}, f,
-                    [](Scalars &s, Values v) { return s.max(v[0], v[1]); });
+    extra = t.expandAxes(t.convert(sink, f), int64_t(1));
+    top = t.mapTo(top.shape, {top, extra}, f,
+                  [](Scalars &s, Values v) { return s.max(v[0], v[1]); });
   }
   // Minus infinity must not meet itself in a difference.
-  Tensor shift = n.t.map(top, f, [&](Scalars &s, Values v) {
+  Tensor shift = t.map(top, f, [&](Scalars &s, Values v) {
     return s.select(s.eq(v[0], s.like(v[0], -infinity)), s.like(v[0], 0), v[0]);
   });
   Tensor power =
-      n.t.map({x, n.t.expandAxes(shift, int64_t(3))}, f,
-              [](Scalars &s, Values v) { return s.exp(s.sub(v[0], v[1])); });
-  Tensor sum = reduceRows(n, power, /*isMax=*/false);
+      t.map({x, t.expandAxes(shift, int64_t(3))}, f,
+            [](Scalars &s, Values v) { return s.exp(s.sub(v[0], v[1])); });
+  Tensor sum = reduceRows(t, power, /*isMax=*/false);
   if (sink)
-    sum =
-        n.t.mapTo(sum.shape, {sum, shift, extra}, f, [](Scalars &s, Values v) {
-          return s.add(v[0], s.exp(s.sub(v[2], v[1])));
-        });
-  return n.t.map({power, n.t.expandAxes(sum, int64_t(3))}, f,
-                 [](Scalars &s, Values v) {
-                   Value zero = s.like(v[0], 0);
-                   return s.select(s.eq(v[1], zero), zero, s.div(v[0], v[1]));
-                 });
+    sum = t.mapTo(sum.shape, {sum, shift, extra}, f, [](Scalars &s, Values v) {
+      return s.add(v[0], s.exp(s.sub(v[2], v[1])));
+    });
+  return t.map({power, t.expandAxes(sum, int64_t(3))}, f,
+               [](Scalars &s, Values v) {
+                 Value zero = s.like(v[0], 0);
+                 return s.select(s.eq(v[1], zero), zero, s.div(v[0], v[1]));
+               });
 }
 
-AttentionResults lathe::attend(Node &n, const AttentionOperands &operands) {
+AttentionResults lathe::attend(StageLowering &stage,
+                               const AttentionOperands &operands) {
   Type f = getComputeType(operands.q.element);
-  Tensor q = n.t.convert(operands.q, f), k = n.t.convert(operands.k, f);
-  Tensor v = n.t.convert(operands.v, f);
+  Tensor q = stage.t.convert(operands.q, f), k = stage.t.convert(operands.k, f);
+  Tensor v = stage.t.convert(operands.v, f);
   Poly batch = q.shape[0], heads = q.shape[1], rows = q.shape[2];
   Poly kvHeads = k.shape[1], keys = k.shape[2];
   // The heads of a group stand one after the other: their rows are rows of one
   // product.
-  Poly groupRows = n.t.getTerms().fdiv(heads, kvHeads) * rows;
+  Poly groupRows = stage.t.getTerms().fdiv(heads, kvHeads) * rows;
   SymbolicShape shape = {batch, heads, rows, keys};
-  Tensor grouped = n.t.reshape(q, {batch, kvHeads, groupRows, q.shape[3]});
-  Tensor products = n.t.reshape(
-      n.stage.matmul(grouped, k, /*transA=*/false, /*transB=*/true), shape);
+  Tensor grouped = stage.t.reshape(q, {batch, kvHeads, groupRows, q.shape[3]});
+  Tensor products = stage.t.reshape(
+      stage.matmul(grouped, k, /*transA=*/false, /*transB=*/true), shape);
 
   AttentionResults results;
-  results.scores = n.t.map(products, f, [&](Scalars &s, Values x) {
+  results.scores = stage.t.map(products, f, [&](Scalars &s, Values x) {
     return s.mul(x[0], s.like(x[0], operands.scale));
   });
   results.capped = results.scores;
   if (double cap = operands.softcap; cap != 0)
-    results.capped = n.t.map(results.scores, f, [&](Scalars &s, Values x) {
+    results.capped = stage.t.map(results.scores, f, [&](Scalars &s, Values x) {
       return s.mul(s.tanh(s.div(x[0], s.like(x[0], cap))), s.like(x[0], cap));
     });
   results.masked = results.capped;
   if (operands.mask)
-    results.masked = n.t.generate(shape, f, [&](Scalars &s, ValueRange at) {
-      return operands.mask(s, n.t.load(s, results.capped, at), at);
+    results.masked = stage.t.generate(shape, f, [&](Scalars &s, ValueRange at) {
+      return operands.mask(s, stage.t.load(s, results.capped, at), at);
     });
-  results.probabilities = rowSoftmax(n, results.masked, operands.sink);
+  results.probabilities = rowSoftmax(stage.t, results.masked, operands.sink);
   Tensor flat =
-      n.t.reshape(results.probabilities, {batch, kvHeads, groupRows, keys});
+      stage.t.reshape(results.probabilities, {batch, kvHeads, groupRows, keys});
   results.result =
-      n.t.reshape(n.stage.matmul(flat, v), {batch, heads, rows, v.shape[3]});
+      stage.t.reshape(stage.matmul(flat, v), {batch, heads, rows, v.shape[3]});
   return results;
 }
 
@@ -158,15 +159,16 @@ AttentionResults lathe::attend(Node &n, const AttentionOperands &operands) {
 // Rotation
 //===----------------------------------------------------------------------===//
 
-Tensor lathe::rotate(Node &n, const Tensor &x, const Rotation &rotation) {
+Tensor lathe::rotate(TensorBuilder &t, const Tensor &x,
+                     const Rotation &rotation) {
   Type compute = getComputeType(x.element);
   std::optional<int64_t> size = x.shape[3].getConstantInt();
   // The tables know the rotated columns where the attribute does not.
-  Poly pairs = rotation.columns ? n.t.poly(rotation.columns / 2)
+  Poly pairs = rotation.columns ? t.poly(rotation.columns / 2)
                                 : rotation.cos.shape.back();
   bool isPartial = rotation.columns && size != rotation.columns;
-  Value half = n.t.dim(pairs);
-  return n.t.generate(x.shape, x.element, [&](Scalars &s, ValueRange at) {
+  Value half = t.dim(pairs);
+  return t.generate(x.shape, x.element, [&](Scalars &s, ValueRange at) {
     auto rotated = [&]() -> Value {
       Value column = at[3], one = s.index(1), two = s.index(2);
       Value isFirst, pair, partner;
@@ -186,19 +188,19 @@ Tensor lathe::rotate(Node &n, const Tensor &x, const Rotation &rotation) {
       else
         place = {rotation.cos.shape[0].isConstant(1) ? s.index(0) : at[0],
                  at[2], pair};
-      Value cos = s.cast(n.t.load(s, rotation.cos, place), rotation.cos.element,
-                         compute);
-      Value sin = s.cast(n.t.load(s, rotation.sin, place), rotation.sin.element,
-                         compute);
+      Value cos =
+          s.cast(t.load(s, rotation.cos, place), rotation.cos.element, compute);
+      Value sin =
+          s.cast(t.load(s, rotation.sin, place), rotation.sin.element, compute);
       SmallVector<Value> other(at);
       other[3] = partner;
-      Value turned = s.mul(n.t.load(s, x, other), sin);
-      return s.add(s.mul(n.t.load(s, x, at), cos),
+      Value turned = s.mul(t.load(s, x, other), sin);
+      return s.add(s.mul(t.load(s, x, at), cos),
                    s.select(isFirst, s.neg(turned), turned));
     };
     if (!isPartial)
       return rotated();
     return s.choose(s.lt(at[3], s.index(rotation.columns)), compute, rotated,
-                    [&] { return n.t.load(s, x, at); });
+                    [&] { return t.load(s, x, at); });
   });
 }

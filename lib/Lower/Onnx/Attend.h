@@ -40,7 +40,8 @@ struct AttentionResults {
 };
 
 /// A row without any key that is allowed gives zeros.
-AttentionResults attend(NodeLowering &n, const AttentionOperands &operands);
+AttentionResults attend(StageLowering &stage,
+                        const AttentionOperands &operands);
 
 /// [B, S, C] as [B, heads, S, size]: `heads` heads side by side from column
 /// `offset` on.
@@ -49,7 +50,7 @@ Tensor splitHeads(NodeLowering &n, const Tensor &x, int64_t heads, Poly size,
 /// The same for heads that fill the columns; a tensor of rank 4 is as wanted.
 Tensor splitHeads(NodeLowering &n, const Tensor &x, int64_t heads);
 /// [B, H, S, E] as [B, S, H * E].
-Tensor mergeHeads(NodeLowering &n, const Tensor &x);
+Tensor mergeHeads(TensorBuilder &t, const Tensor &x);
 /// Rows (dim 2 of 4) of `past`, if there is one, then those of `fresh`.
 Tensor appendRows(NodeLowering &n, const Tensor &past, const Tensor &fresh);
 
@@ -69,7 +70,7 @@ struct Rotation {
       position;
 };
 /// `x` [B, H, S, D] rotated, in its own element type.
-Tensor rotate(NodeLowering &n, const Tensor &x, const Rotation &rotation);
+Tensor rotate(TensorBuilder &t, const Tensor &x, const Rotation &rotation);
 
 } // namespace lathe
 

@@ -99,8 +99,9 @@ static LogicalResult lowerAttention(Node &n) {
       keep = s.logicalAnd(keep, s.le(at[3], s.add(place, s.index(right))));
     return s.select(keep, score, lowest);
   };
-  AttentionResults results = attend(n, operands);
-  setConverted(n, isMerged ? mergeHeads(n, results.result) : results.result, 0);
+  AttentionResults results = attend(n.stage, operands);
+  setConverted(n, isMerged ? mergeHeads(n.t, results.result) : results.result,
+               0);
   setConverted(n, k, 1);
   setConverted(n, v, 2);
   const Tensor *outputs[] = {&results.scores, &results.capped, &results.masked,
@@ -201,8 +202,8 @@ static FailureOr<AttentionResults> attendPadded(Node &n, const Tensor &q,
   operands.mask =
       contribMask(n, padding, n.has(5) ? n.value(5) : Tensor(),
                   {q.shape[0], q.shape[1], q.shape[2], k.shape[2]}, past);
-  AttentionResults results = attend(n, operands);
-  setConverted(n, mergeHeads(n, results.result), 0);
+  AttentionResults results = attend(n.stage, operands);
+  setConverted(n, mergeHeads(n.t, results.result), 0);
   return results;
 }
 
@@ -458,8 +459,8 @@ void GroupQuery::turn() {
                          : s.add(pastRows(s, batch), row);
     return n.t.checkedIndex(s, place, n.t.dim(rotation.cos.shape[0]));
   };
-  q = rotate(n, q, rotation);
-  k = rotate(n, k, rotation);
+  q = rotate(n.t, q, rotation);
+  k = rotate(n.t, k, rotation);
 }
 
 /// The cache after the step: rows of the past, the new ones, then what the
@@ -538,8 +539,8 @@ LogicalResult GroupQuery::run() {
     operands.sink = n.in(11);
   else if (n.op.getInt("smooth_softmax", -1) > 0)
     operands.sink = n.t.splat({q.shape[1]}, q.element, 0);
-  AttentionResults results = attend(n, operands);
-  setConverted(n, mergeHeads(n, results.result), 0);
+  AttentionResults results = attend(n.stage, operands);
+  setConverted(n, mergeHeads(n.t, results.result), 0);
   setConverted(n, allKeys, 1);
   setConverted(n, allValues, 2);
   int64_t output = n.op.getInt("qk_output", 0);
@@ -568,8 +569,8 @@ static LogicalResult lowerRotation(Node &n, Rotation rotation) {
     heads = *columns / (2 * *pairs);
   }
   Tensor split = isMerged ? splitHeads(n, x, heads) : n.value(0);
-  Tensor result = rotate(n, split, rotation);
-  n.set(isMerged ? mergeHeads(n, result) : result);
+  Tensor result = rotate(n.t, split, rotation);
+  n.set(isMerged ? mergeHeads(n.t, result) : result);
   return success();
 }
 
@@ -617,6 +618,8 @@ static LogicalResult lowerContribRotary(Node &n) {
 /// A state [keys, values] per head that every row reads and changes. Columns of
 /// the state do not depend on each other: each is a loop over rows of its own.
 static LogicalResult lowerLinearAttention(Node &n) {
+  if (failed(n.needKernels()))
+    return failure();
   int64_t heads = n.op.getInt("q_num_heads", 1);
   int64_t kvHeads = n.op.getInt("kv_num_heads", 1);
   StringRef rule = n.op.getString("update_rule", "gated_delta");

@@ -166,6 +166,8 @@ static LogicalResult lowerEinsum(Node &n) {
 /// The product of the pivots of a copy that is eliminated row by row; the
 /// largest pivot of a column is taken.
 static LogicalResult lowerDet(Node &n) {
+  if (failed(n.needKernels()))
+    return failure();
   Tensor x = n.in(0);
   Type f = getComputeType(x.element);
   Poly rows = x.shape.back();

@@ -23,9 +23,68 @@ static Value dimOf(Scalars &s, Value buffer, int64_t k) {
   return memref::DimOp::create(s, buffer, k);
 }
 
+/// The same as a product of patches [N, groups, C / groups, kernel...,
+/// spatial...] and filters [groups, M / groups, C / groups, kernel...].
+static Tensor convolveInLinalg(Node &n, const Tensor &input,
+                               const Tensor &weight, const Window &window,
+                               int64_t groups, ArrayRef<Poly> shape,
+                               Type accumulator) {
+  TensorBuilder &t = n.t;
+  unsigned rank = window.rank();
+  Tensor x = t.wrap(t.valueOf(input), input.element, input.shape);
+  SymbolicShape patches = {x.shape[0], x.shape[1]};
+  for (int64_t extent : window.kernel)
+    patches.push_back(t.poly(extent));
+  llvm::append_range(patches, shape.drop_front(2));
+  Type compute = getComputeType(x.element);
+  Tensor gathered =
+      t.generate(patches, x.element, [&](Scalars &s, ValueRange at) {
+        SmallVector<Value> place(at.take_front(2));
+        Value inside = s.constant(s.getI1Type(), 1);
+        for (unsigned k = 0; k < rank; ++k) {
+          Value from =
+              s.sub(s.add(s.mul(at[2 + rank + k], s.index(window.strides[k])),
+                          s.mul(at[2 + k], s.index(window.dilations[k]))),
+                    t.dim(window.before[k]));
+          inside = s.bitAnd(inside, s.ge(from, s.index(0)));
+          inside = s.bitAnd(inside, s.lt(from, t.dim(x.shape[2 + k])));
+          place.push_back(from);
+        }
+        return s.choose(
+            inside, compute, [&] { return t.load(s, x, place); },
+            [&] { return s.constant(compute, 0); });
+      });
+
+  Poly perGroup = weight.shape[1], count = t.poly(groups);
+  Poly filters = t.getTerms().fdiv(weight.shape[0], count);
+  SymbolicShape left = {x.shape[0], count, perGroup},
+                right = {count, filters, perGroup},
+                out = {x.shape[0], count, filters};
+  // Loops: batch 0, group 1, filter 2, channel 3, then kernel and result.
+  SmallVector<int64_t> leftLoops = {0, 1, 3}, rightLoops = {1, 2, 3},
+                       outLoops = {0, 1, 2};
+  for (unsigned k = 0; k < rank; ++k) {
+    left.push_back(t.poly(window.kernel[k]));
+    right.push_back(t.poly(window.kernel[k]));
+    leftLoops.push_back(4 + k);
+    rightLoops.push_back(4 + k);
+  }
+  for (unsigned k = 0; k < rank; ++k) {
+    left.push_back(shape[2 + k]);
+    out.push_back(shape[2 + k]);
+    leftLoops.push_back(4 + rank + k);
+    outLoops.push_back(4 + rank + k);
+  }
+  Tensor sum = t.einsum({t.reshape(gathered, left), t.reshape(weight, right)},
+                        {leftLoops, rightLoops}, outLoops, accumulator);
+  return t.reshape(sum, shape);
+}
+
 Tensor lathe::convolve(Node &n, const Tensor &x, const Tensor &weight,
                        const Window &window, int64_t groups,
                        ArrayRef<Poly> shape, Type accumulator) {
+  if (!n.stage.usesKernels())
+    return convolveInLinalg(n, x, weight, window, groups, shape, accumulator);
   unsigned rank = window.rank();
   Value rows = n.t.valueOf(x), kernel = n.t.valueOf(weight);
   SmallVector<Value> inputs = {rows, kernel};
@@ -221,6 +280,8 @@ static FailureOr<SmallVector<Poly>> transposePads(Node &n, const Tensor &x,
 }
 
 static LogicalResult lowerConvTranspose(Node &n) {
+  if (failed(n.needKernels()))
+    return failure();
   Tensor x = n.in(0), weight = n.in(1);
   SymbolicShape shape = n.shape();
   SmallVector<int64_t> kernel = kernelShape(weight);

@@ -133,6 +133,8 @@ static void scatterOne(Node &n, Scalars &s, StringRef reduction, Value update,
 
 /// Updates are applied one after the other: indices may repeat.
 static LogicalResult lowerScatterElements(Node &n) {
+  if (failed(n.needKernels()))
+    return failure();
   Tensor x = n.in(0), indices = n.value(1), updates = n.value(2);
   unsigned axis = n.axis(x.rank(), 0);
   StringRef reduction = n.op.getString("reduction", "none");
@@ -156,6 +158,8 @@ static LogicalResult lowerScatterElements(Node &n) {
 }
 
 static LogicalResult lowerScatterND(Node &n) {
+  if (failed(n.needKernels()))
+    return failure();
   Tensor x = n.in(0), indices = n.value(1), updates = n.value(2);
   std::optional<int64_t> depth = indices.shape.back().getConstantInt();
   if (!depth)
@@ -192,6 +196,8 @@ static LogicalResult lowerScatterND(Node &n) {
 
 /// Rows of `update` go behind `write_indices[batch]` along an axis.
 static LogicalResult lowerTensorScatter(Node &n) {
+  if (failed(n.needKernels()))
+    return failure();
   Tensor cache = n.in(0), update = n.value(1);
   Tensor places = n.has(2) ? n.value(2) : Tensor();
   unsigned axis = n.axis(cache.rank(), -2);

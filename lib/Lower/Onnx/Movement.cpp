@@ -54,6 +54,25 @@ static LogicalResult lowerTile(Node &n) {
   return success();
 }
 
+/// Operands put one behind the other along `axis`, as slices of a tensor.
+static Tensor concatInLinalg(Node &n, ArrayRef<Tensor> inputs, unsigned axis) {
+  ImplicitLocOpBuilder &b = n.t.getBuilder();
+  SymbolicShape shape = n.shape();
+  Value whole = n.t.empty(shape, n.element());
+  Poly offset = n.t.poly(0);
+  for (const Tensor &input : inputs) {
+    SmallVector<OpFoldResult> offsets(shape.size(), b.getIndexAttr(0));
+    SmallVector<OpFoldResult> strides(shape.size(), b.getIndexAttr(1));
+    SmallVector<OpFoldResult> sizes = llvm::map_to_vector(
+        input.shape, [&](Poly extent) { return n.t.mixedDim(extent); });
+    offsets[axis] = n.t.mixedDim(offset);
+    whole = tensor::InsertSliceOp::create(b, input.value, whole, offsets, sizes,
+                                          strides);
+    offset = offset + input.shape[axis];
+  }
+  return n.t.wrap(whole, n.element(), shape);
+}
+
 /// Every operand is copied to its place.
 static LogicalResult lowerConcat(Node &n) {
   SmallVector<Tensor> inputs;
@@ -63,6 +82,10 @@ static LogicalResult lowerConcat(Node &n) {
   for (unsigned i = 0; i < n.numInputs(); ++i) {
     inputs.push_back(n.value(i));
     operands.push_back(inputs.back().value);
+  }
+  if (!n.stage.usesKernels()) {
+    n.set(concatInLinalg(n, inputs, axis));
+    return success();
   }
   n.set(n.stage.loopKernel(
       "concat", operands, n.shape(), n.element(),

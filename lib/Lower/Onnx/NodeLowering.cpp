@@ -157,6 +157,13 @@ LogicalResult NodeLowering::refuse(const Twine &reason) {
   return emitError(op.getLoc()) << describe(op) << ": " << reason;
 }
 
+LogicalResult NodeLowering::needKernels() {
+  if (stage.usesKernels())
+    return success();
+  return refuse(
+      "it is written as loops over buffers, not in linalg on tensors");
+}
+
 LogicalResult lathe::byForm(NodeLowering &n) {
   return n.refuse("its result has no closed form over the model's dims");
 }

@@ -69,6 +69,8 @@ public:
                 llvm::StringRef name = "axis");
 
   void set(Tensor tensor, unsigned i = 0);
+  /// Refuses an operator that only has a kernel, in linalg alone.
+  mlir::LogicalResult needKernels();
   /// Says why this node cannot be lowered.
   mlir::LogicalResult refuse(const llvm::Twine &reason);
 };

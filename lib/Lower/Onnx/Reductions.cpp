@@ -239,6 +239,8 @@ static LogicalResult lowerHardmax(Node &n) {
 //===----------------------------------------------------------------------===//
 
 static LogicalResult lowerScan(Node &n, bool isProduct) {
+  if (failed(n.needKernels()))
+    return failure();
   std::optional<SmallVector<int64_t>> axes = n.ints(1);
   if (!axes || axes->size() != 1)
     return n.refuse("its axis is not constant");

@@ -15,6 +15,8 @@ using Node = NodeLowering;
 /// an element that is better than the worst of them is moved up to its place.
 /// Equal elements stay in the order of their indices.
 static LogicalResult lowerTopK(Node &n) {
+  if (failed(n.needKernels()))
+    return failure();
   Tensor x = n.in(0);
   unsigned rank = x.rank();
   unsigned axis = n.axis(rank, -1);

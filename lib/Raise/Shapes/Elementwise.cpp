@@ -253,6 +253,12 @@ static void transferDiv(Node &n) {
   if (n.resultClass() != ElementClass::Float)
     return mapBinary(
         n, [&](IndexExpr a, IndexExpr b, Extents extents) -> IndexExpr {
+          // A division that data can make impossible is reported by its node.
+          Poly divisor = b.poly();
+          if (!divisor || divisor.isConstant(0) ||
+              (divisor.usesReads() &&
+               !n.context.isNonNegative(divisor - 1, extents)))
+            return {};
           return n.context.truncDiv(a.poly(), b.poly(), extents);
         });
   std::optional<Number> divisor = finiteConstant(n, 1);

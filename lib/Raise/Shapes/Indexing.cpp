@@ -19,11 +19,13 @@ using llvm::SmallVector;
 /// an index into a static dim stays below it.
 static Poly wrapIndex(Node &n, Poly index, Poly extent, Extents extents) {
   std::optional<int64_t> value = index.getConstantInt();
-  if (value && *value < 0)
-    return index + extent;
-  if (value)
-    return index;
   std::optional<int64_t> size = extent.getConstantInt();
+  if (value) {
+    Poly least = n.engine.dim(*value < 0 ? -*value : *value + 1);
+    if (!size)
+      n.engine.require(DimCheck::Kind::LessEqual, least, extent, n.op);
+    return *value < 0 ? index + extent : index;
+  }
   Poly upper = n.context.upperBound(index, extents);
   if (size && upper && !n.context.isNonNegative(extent - 1 - upper, extents))
     n.engine.require(DimCheck::Kind::LessEqual, upper + 1, extent, n.op);

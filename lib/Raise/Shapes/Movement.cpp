@@ -559,6 +559,10 @@ static void transferPad(Node &n) {
     padded.push_back(*k);
     shape[*k] = shape[*k] + before + after;
     index[*k] = index[*k] - before;
+    // Negative pads cut.
+    if (shape[*k] && !context.isNonNegative(shape[*k]))
+      n.engine.require(DimCheck::Kind::LessEqual, context.zero(), shape[*k],
+                       n.op);
   }
   if (padded.empty())
     return n.setCopy(x);
@@ -584,6 +588,11 @@ static void transferPad(Node &n) {
                                   context.constant(fill), shape));
 }
 
+static void requireMultiple(Node &n, Poly extent, Poly divisor) {
+  if (!n.context.exactDiv(extent, divisor))
+    n.engine.require(DimCheck::Kind::Divides, divisor, extent, n.op);
+}
+
 static void transferSpaceToDepth(Node &n) {
   int64_t block = n.op.getInt("blocksize", 0);
   if (!n.ranked(0) || n.in(0).rank() != 4 || block <= 0)
@@ -591,6 +600,8 @@ static void transferSpaceToDepth(Node &n) {
   IndexExprContext &context = n.context;
   const SymbolicShape &x = n.shape(0);
   Poly b = n.engine.dim(block), c = x[1];
+  requireMultiple(n, x[2], b);
+  requireMultiple(n, x[3], b);
   SymbolicShape shape = {x[0], c * (block * block), context.fdiv(x[2], b),
                          context.fdiv(x[3], b)};
   // DCR: channel = (row in block * block + column in block) * C + channel of x;
@@ -615,6 +626,7 @@ static void transferDepthToSpace(Node &n) {
   IndexExprContext &context = n.context;
   const SymbolicShape &x = n.shape(0);
   Poly b = n.engine.dim(block);
+  requireMultiple(n, x[1], n.engine.dim(block * block));
   Poly c = context.fdiv(x[1], n.engine.dim(block * block));
   SymbolicShape shape = {x[0], c, x[2] * block, x[3] * block};
   if (llvm::is_contained(shape, Poly()))

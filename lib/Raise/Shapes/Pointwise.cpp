@@ -27,10 +27,32 @@ static void transferBroadcast(Node &n) {
   n.setLeaf(n.engine.broadcast(inputs, n.op));
 }
 
+/// Vectors with an entry per channel.
+static void equateChannels(Node &n) {
+  if (!n.ranked(0) || n.in(0).rank() < 2)
+    return;
+  for (unsigned k = 1; k != n.numInputs(); ++k)
+    if (n.ranked(k) && n.in(k).rank() == 1)
+      n.engine.equate(n.shape(k)[0], n.shape(0)[1], n.op);
+}
+
+static void transferInstanceNormalization(Node &n) {
+  equateChannels(n);
+  transferSameShape(n);
+}
+
+/// The slope broadcasts to the operand.
+static void transferPRelu(Node &n) {
+  if (n.ranked(0) && n.ranked(1) && n.in(1).rank() <= n.in(0).rank())
+    (void)n.engine.broadcast(n.shape(0), n.shape(1), n.op);
+  transferSameShape(n);
+}
+
 /// The scale or statistic per channel comes with the other results.
 static void transferBatchNormalization(Node &n) {
   if (!n.ranked(0))
     return;
+  equateChannels(n);
   n.setLeaf(n.shape(0));
   for (unsigned k = 1; k < n.numResults(); ++k)
     if (n.ranked(3))
@@ -66,7 +88,6 @@ void shapes::registerPointwise(TransferTable &table) {
              "HardSigmoid",
              "HardSwish",
              "Hardmax",
-             "InstanceNormalization",
              "IsInf",
              "IsNaN",
              "LRN",
@@ -75,7 +96,6 @@ void shapes::registerPointwise(TransferTable &table) {
              "LpNormalization",
              "MeanVarianceNormalization",
              "Mish",
-             "PRelu",
              "QuantizeLinear",
              "RandomNormalLike",
              "RandomUniformLike",
@@ -97,5 +117,7 @@ void shapes::registerPointwise(TransferTable &table) {
       {"BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Mean", "Sum"},
       transferBroadcast);
   table.add("BatchNormalization", transferBatchNormalization);
+  table.add("InstanceNormalization", transferInstanceNormalization);
+  table.add("PRelu", transferPRelu);
   table.add("DynamicQuantizeLinear", transferDynamicQuantize);
 }

@@ -104,6 +104,8 @@ static void transferTopK(Node &n) {
   if (!k)
     k = n.engine.unknownDim(n.op->getResult(0), *axis);
   SymbolicShape shape = n.shape(0);
+  if (k && !n.context.isNonNegative(shape[*axis] - k))
+    n.engine.require(DimCheck::Kind::LessEqual, k, shape[*axis], n.op);
   shape[*axis] = k;
   n.setLeaf(shape, 0);
   n.setLeaf(shape, 1);

@@ -135,6 +135,10 @@ static OptionalShape statisticsShape(Node &n, int64_t axis) {
 static void transferLayerNormalization(Node &n) {
   if (!n.ranked(0))
     return;
+  // Scale and bias broadcast to the operand.
+  for (unsigned k : {1, 2})
+    if (n.ranked(k) && n.in(k).rank() <= n.in(0).rank())
+      (void)n.engine.broadcast(n.shape(0), n.shape(k), n.op);
   n.setLeaf(n.shape(0));
   OptionalShape statistics = statisticsShape(n, n.op.getInt("axis", -1));
   n.setLeaf(statistics, 1);

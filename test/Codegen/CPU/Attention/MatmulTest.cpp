@@ -98,8 +98,8 @@ static void check(const CompiledMatmul &matmul, const BatchMatmulSpec &spec,
     what += " " + std::to_string(number);
   what += spec.unitLeft ? " row" : " column";
   what += spec.unitRight ? " row" : " column";
-  report.check(what + ": threads", memcmp(first.data(), c.memory.as<float>(),
-                                          first.size() * 4) == 0);
+  ArrayRef<float> second(c.memory.as<float>(), first.size());
+  report.check(what + ": threads", ArrayRef<float>(first) == second);
   report.compare(what, first.data(), expected.data(), expected.size(), 2e-6);
 }
 

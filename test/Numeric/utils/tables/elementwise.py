@@ -52,6 +52,13 @@ for name, old in [("Add", 7), ("Sub", 7), ("Mul", 7), ("Div", 7)]:
         case(name, 14, data(dtype, 3, 5, low=-9, high=9),
              data(dtype, 3, 5, **positive), dynamic=False)
 case("Div", 14, array(I32, [-7, 7, -8, 8]), array(I32, [2, -2, 3, -3]))
+least = array(I32, [-(2**31), -(2**31), 7, 0])
+case("Div", 14, least, array(I32, [-1, 1, -1, -1]), reference=lambda a, b: array(I32, [
+    -(2**31), -(2**31), -7, 0]))  # fmt: skip
+for name in ("Div", "Mod"):
+    case(name, 14, data(I64, 40, high=9), data(I64, 40, low=0, high=1), dynamic=False,
+         refused="division by zero")
+    case(name, 14, data(I64, 2, 3), const(scalar(I64, 0)), refused="division by zero")
 for name, old in [("Equal", 7), ("Greater", 7), ("Less", 7),
                   ("GreaterOrEqual", 12), ("LessOrEqual", 12)]:  # fmt: skip
     case(name, max(old, 9), data(I32, 2, 7, high=3), data(I32, 1, 7, high=3))
