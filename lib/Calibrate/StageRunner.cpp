@@ -163,6 +163,13 @@ llvm::Error StageRunner::chooseChunk(const Options &options) {
   return llvm::Error::success();
 }
 
+rt::TensorMap StageRunner::data() const {
+  rt::TensorMap result = items_;
+  if (labels())
+    result.tensors["y"] = y;
+  return result;
+}
+
 std::string StageRunner::dataHash() const {
   std::string text;
   for (const auto &[name, tensor] : items_.tensors) {

@@ -8,6 +8,7 @@
 #include "lathe/Compress/Calibration.h"
 
 void lathe::registerCompressCalibration() {
+  registerCalibration("lathe-ffn-skip", makeFfnSkipRequest);
   registerCalibration("lathe-finercut", makeFinerCutRequest);
   registerCalibration("lathe-shortgpt", makeShortGptRequest);
 }

@@ -105,7 +105,19 @@ PreparedCalibration::create(ModuleOp model, const rt::TensorMap &data,
 
 llvm::Error PreparedCalibration::runRequests(ModuleOp model,
                                              const CalibrateOptions &options) {
-  CalibrationContext context{*runner, model, profile,
+  auto compile = [&](std::vector<std::string> entries)
+      -> llvm::Expected<std::shared_ptr<const rt::Program>> {
+    CompileOptions compile = options.compile;
+    compile.entries = std::move(entries);
+    auto compiled = compileModel(model, compile);
+    if (!compiled)
+      return compiled.takeError();
+    return loadInMemory(std::move(*compiled), getPayloads(model));
+  };
+  CalibrationContext context{*runner,
+                             model,
+                             compile,
+                             profile,
                              [&] { return profile.save(partial); },
                              options.progress};
   for (auto &request : requests)

@@ -32,13 +32,14 @@ static std::string whereText(Location location) {
 
 ErrorCollector::ErrorCollector(MLIRContext &context)
     : handler(&context, [this](Diagnostic &diagnostic) {
-        if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-          return success();
         std::string line = diagnostic.str();
         // Lowerings name the node themselves, with its operator.
         if (!StringRef(line).starts_with("node "))
           line = whereText(diagnostic.getLocation()) + line;
-        if (!llvm::is_contained(lines, line))
+        if (diagnostic.getSeverity() == DiagnosticSeverity::Warning)
+          warnings.push_back(std::move(line));
+        else if (diagnostic.getSeverity() == DiagnosticSeverity::Error &&
+                 !llvm::is_contained(lines, line))
           lines.push_back(std::move(line));
         return success();
       }) {}
@@ -54,6 +55,11 @@ llvm::Error lathe::problemBlock(StringRef prefix,
   if (lines.size() > 20)
     text += "\n  ...";
   return llvm::createStringError(text);
+}
+
+void ErrorCollector::printWarnings(llvm::raw_ostream &out) const {
+  for (const std::string &line : warnings)
+    out << "warning: " << line << "\n";
 }
 
 llvm::Error ErrorCollector::take(StringRef prefix) const {

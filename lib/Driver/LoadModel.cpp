@@ -68,5 +68,6 @@ lathe::loadModel(MLIRContext &context, StringRef path,
   if (failed(applyPipeline(*module, options.pipeline, problem)))
     return problem.empty() ? errors.take((path + ": ").str())
                            : llvm::createStringError("--pipeline: " + problem);
+  errors.printWarnings(llvm::errs());
   return module;
 }

@@ -318,6 +318,9 @@ Result<Evaluation> Evaluator::run() {
     if (made.failed())
       return made.takeStatus();
     decoder = std::move(*made);
+    if (options.setUp)
+      if (Status status = options.setUp(*decoder); status.failed())
+        return status;
   } else {
     Result<std::unique_ptr<Session>> made =
         Session::create(program, "plain", pool);

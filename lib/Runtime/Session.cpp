@@ -575,7 +575,7 @@ void Session::findCompactable() {
   compactable.resize(decl->stages.size());
   for (size_t i = 0; i < decl->stages.size(); ++i) {
     const Stage &stage = decl->stages[i];
-    if (!stage.skip || stage.args.size() != 1 || batchDim < 0)
+    if (!stage.residual || stage.args.size() != 1 || batchDim < 0)
       continue;
     const Ref from = stage.args[0];
     if (from.kind != Ref::Kind::Value && from.kind != Ref::Kind::Output)
@@ -639,7 +639,7 @@ void Session::runGated(unsigned stage) {
   TensorView x = view(row.args[*row.residual]), y = view(row.outs[0]);
   int64_t width = x.shape[x.rank - 1];
   int64_t all = width > 0 ? x.elements() / width : 0;
-  const std::vector<int64_t> &rows = gate->decide(stage, row);
+  const std::vector<int64_t> &rows = gate->decide(stage);
   if (rows.empty())
     return runSkipped(stage);
   bool some = int64_t(rows.size()) < all;
@@ -656,7 +656,7 @@ void Session::runGated(unsigned stage) {
                   static_cast<const uint8_t *>(x.data) + r * bytes, bytes);
     }
   }
-  gate->observe(row, x, y);
+  gate->observe(stage, x, y);
 }
 
 Status Session::run(unsigned begin, unsigned end) {
@@ -669,11 +669,11 @@ Status Session::run(unsigned begin, unsigned end) {
                            : std::chrono::steady_clock::time_point();
     if (skipped[i]) {
       runSkipped(i);
-    } else if (decl->stages[i].skip) {
+    } else if (gate->isGated(i)) {
       runGated(i);
     } else {
       runStage(i);
-      gate->pass(decl->stages[i]);
+      gate->pass(i);
     }
     if (context->failed)
       return context->take(*decl, decl->stages[i].site);
@@ -714,11 +714,25 @@ TensorView Session::view(Ref ref) const {
   return {dtype, shape.data(), unsigned(shape.size()), address(ref)};
 }
 
+Status Session::checkSkippable(unsigned stage) const {
+  if (decl->stages[stage].residual)
+    return Status::ok();
+  return Status::error("stage '" + decl->stages[stage].site +
+                       "' has no residual and cannot be skipped");
+}
+
 Status Session::setSkipped(unsigned stage, bool skip) {
-  if (skip && !decl->stages[stage].residual)
-    return Status::error("stage '" + decl->stages[stage].site +
-                         "' has no residual and cannot be skipped");
+  if (Status status = checkSkippable(stage); skip && status.failed())
+    return status;
   skipped[stage] = skip;
+  return Status::ok();
+}
+
+Status Session::setSkipRule(unsigned stage,
+                            const std::optional<SkipRule> &rule) {
+  if (Status status = checkSkippable(stage); rule && status.failed())
+    return status;
+  gate->setRule(stage, rule);
   return Status::ok();
 }
 

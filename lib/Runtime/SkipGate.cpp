@@ -58,11 +58,17 @@ double lathe::rt::cosineOf(const float *x, const float *y, int64_t count) {
   return norms > 0 ? (p.xx + p.xd) / norms : 0;
 }
 
-SkipGate::SkipGate(const Entry &entry) {
-  for (const Stage &stage : entry.stages)
-    gated |= stage.skip.has_value();
+SkipGate::SkipGate(const Entry &entry) : entry(entry) {
+  rules.resize(entry.stages.size());
+  for (size_t stage = 0; stage < rules.size(); ++stage)
+    setRule(stage, entry.stages[stage].skip);
   total.skippedBy.resize(entry.stages.size());
   total.idle.resize(entry.stages.size());
+}
+
+void SkipGate::setRule(unsigned stage, const std::optional<SkipRule> &rule) {
+  gates += int(rule.has_value()) - int(rules[stage].has_value());
+  rules[stage] = rule;
 }
 
 void SkipGate::resetCounts() {
@@ -95,9 +101,8 @@ static double uniform(uint64_t seed, uint64_t step, uint64_t stage,
   return double(z >> 11) * 0x1p-53;
 }
 
-const std::vector<int64_t> &SkipGate::decide(unsigned stage,
-                                             const Stage &decl) {
-  const SkipRule &rule = *decl.skip;
+const std::vector<int64_t> &SkipGate::decide(unsigned stage) {
+  const SkipRule &rule = *rules[stage];
   running.clear();
   int64_t rows = remaining.size();
   for (int64_t row = 0; row < rows; ++row) {
@@ -131,9 +136,9 @@ static const float *rowOf(const TensorView &tensor, int64_t row, int64_t width,
   return buffer.data();
 }
 
-void SkipGate::observe(const Stage &decl, const TensorView &x,
+void SkipGate::observe(unsigned stage, const TensorView &x,
                        const TensorView &y) {
-  const SkipRule &rule = *decl.skip;
+  const SkipRule &rule = *rules[stage];
   if (rule.kind != SkipRule::Kind::Cosine)
     return;
   int64_t width = x.shape[x.rank - 1];
@@ -145,7 +150,7 @@ void SkipGate::observe(const Stage &decl, const TensorView &x,
             : 0;
 }
 
-void SkipGate::pass(const Stage &decl) {
-  if (gated && decl.kind == "ffn")
+void SkipGate::pass(unsigned stage) {
+  if (any() && entry.stages[stage].kind == "ffn")
     total.total += remaining.size();
 }

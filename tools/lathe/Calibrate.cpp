@@ -8,6 +8,7 @@
 #include "lathe/Driver/Calibrate.h"
 #include "Command.h"
 #include "Progress.h"
+#include "lathe/Compress/Skip/SkipPoints.h"
 #include "lathe/Runtime/Npz.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
@@ -90,7 +91,7 @@ static cl::opt<std::string> profileOption(cl::Positional, cl::Required,
                                           cl::desc("P.profile"),
                                           cl::sub(subCommand("profile")));
 
-static void printProfile(const Profile &profile) {
+static llvm::Error printProfile(const Profile &profile) {
   llvm::outs() << llvm::formatv(
       "model {0}, after {1}\n", profile.source,
       profile.passes.empty() ? "no passes" : llvm::join(profile.passes, ","));
@@ -109,6 +110,13 @@ static void printProfile(const Profile &profile) {
       llvm::outs() << llvm::formatv("{0,5} {1,-36} {2:f6}\n", index + 1,
                                     step.site, step.error);
   }
+  for (const std::string &key : skipPointsKeys(profile)) {
+    auto points = SkipPoints::load(profile, key);
+    if (!points)
+      return points.takeError();
+    llvm::outs() << "\n" << key << ": ";
+    points->print(llvm::outs());
+  }
   llvm::outs() << llvm::formatv("\n{0,-24} {1}\n", "site", "ms per item");
   for (const auto &[site, seconds] : profile.seconds)
     llvm::outs() << llvm::formatv("{0,-24} {1:f3}\n", site, seconds * 1e3);
@@ -116,6 +124,7 @@ static void printProfile(const Profile &profile) {
     llvm::outs() << llvm::formatv(
         "{0} {1}{2}\n", name, rt::dtypeName(tensor.dtype()),
         rt::shapeText(tensor.shape().data(), tensor.rank()));
+  return llvm::Error::success();
 }
 
 static json::Object profileJson(const Profile &profile) {
@@ -147,9 +156,8 @@ llvm::Error cli::runProfile() {
   auto profile = Profile::load(profileOption);
   if (!profile)
     return profile.takeError();
-  if (options.json)
-    printJson(profileJson(*profile));
-  else
-    printProfile(*profile);
+  if (!options.json)
+    return printProfile(*profile);
+  printJson(profileJson(*profile));
   return llvm::Error::success();
 }

@@ -27,6 +27,10 @@ struct CalibrationContext {
   StageRunner &runner;
   /// The entry `plain` of this is what runs, but for its cache.
   mlir::ModuleOp model;
+  /// Compiles further entries of the model, with nothing taken out of them.
+  std::function<llvm::Expected<std::shared_ptr<const rt::Program>>(
+      std::vector<std::string> entries)>
+      compile;
   /// Where results go; holds those of an interrupted run of the same request.
   Profile &profile;
   /// Writes the profile as it is, so that an interrupted run goes on from here.

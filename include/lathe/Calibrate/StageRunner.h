@@ -58,6 +58,8 @@ public:
   std::pair<int64_t, int64_t> itemsOf(unsigned chunk) const;
   /// The array `y` of the data, cut like the inputs; null without one.
   const rt::Tensor *labels() const { return y.rank() ? &y : nullptr; }
+  /// The inputs that the data have, and `y`, cut to what is run on.
+  rt::TensorMap data() const;
   rt::ThreadPool &pool() { return *threads; }
   /// Hash of the items that are run on: names, types, shapes and bytes.
   std::string dataHash() const;

@@ -15,6 +15,8 @@ namespace lathe {
 /// \name The requests of the passes; see registerCalibration
 /// @{
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
+makeFfnSkipRequest(mlir::Pass &pass);
+llvm::Expected<std::unique_ptr<CalibrationRequest>>
 makeFinerCutRequest(mlir::Pass &pass);
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
 makeShortGptRequest(mlir::Pass &pass);

@@ -87,6 +87,13 @@ def FfnSkip : Lathe_CompressPass<"lathe-ffn-skip"> {
     prompt skip nothing. `prefill` and `plain` are left as they are; attention
     always runs, so the KV cache has all its rows.
 
+    `profile` and `ratio` instead of `tau` take the rule that lost least of
+    those that `lathe calibrate --for lathe-ffn-skip` measured while decoding:
+    `k`, `front` and `tail` (what of them is given is kept to), and `tau`
+    between measured points, so that `ratio` of all FFNs are skipped, as `lathe
+    eval --via decode` counts it on the calibration data. A warning says so
+    where chance does no worse.
+
     `rule=random` skips by chance instead, at `ratio` of all FFNs: what every
     choice of `tau` and `k` has to beat.
 
@@ -108,20 +115,24 @@ def FfnSkip : Lathe_CompressPass<"lathe-ffn-skip"> {
   let options = [
     Option<"tau", "tau", "double", "0",
            "Cosine from which on an FFN counts as saturated">,
-    Option<"k", "k", "int64_t", "1",
-           "Gated FFNs that a token skips after a saturated one">,
+    Option<"k", "k", "int64_t", "0",
+           "Gated FFNs that a token skips after a saturated one (default: 1, or "
+           "what the profile says)">,
     Option<"front", "front", "int64_t", "-1",
            "FFNs at the start without a gate (default: 12 % of them, at least "
-           "1)">,
+           "1, or what the profile says)">,
     Option<"tail", "tail", "int64_t", "-1",
-           "FFNs at the end without a gate (default: 12 % of them, at least "
-           "1)">,
+           "FFNs at the end without a gate (default: 12 % of them, at least 1, "
+           "or what the profile says)">,
     Option<"warmup", "warmup", "int64_t", "10",
            "Tokens after the prompt that skip nothing">,
+    Option<"profile", "profile", "std::string", [{""}],
+           "Profile with the measured rules">,
     Option<"rule", "rule", "std::string", [{"cosine"}],
            "cosine, or random as the baseline">,
     Option<"ratio", "ratio", "double", "0",
-           "Share of all FFNs that the rule random skips once it is warm">,
+           "Share of all FFNs to skip; the rule random skips it once it is warm"
+           >,
     Option<"seed", "seed", "int64_t", "0", "Seed of the rule random">
   ];
 }

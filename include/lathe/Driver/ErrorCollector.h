@@ -17,20 +17,23 @@ namespace lathe {
 
 /// Collects the errors that a context emits while it lives, instead of
 /// printing them. Each line says where: `node 'name': ` for operations made
-/// from ONNX nodes, `file:line:column: ` for text. Other diagnostics are
-/// dropped.
+/// from ONNX nodes, `file:line:column: ` for text. Warnings are kept for
+/// whoever prints them, other diagnostics dropped.
 class ErrorCollector {
 public:
   explicit ErrorCollector(mlir::MLIRContext &context);
 
   llvm::ArrayRef<std::string> getLines() const { return lines; }
 
+  /// The warnings, a line each.
+  void printWarnings(llvm::raw_ostream &out) const;
+
   /// One error block: `prefix` and the only line, or their number and at most
   /// 20 of them.
   llvm::Error take(llvm::StringRef prefix) const;
 
 private:
-  std::vector<std::string> lines;
+  std::vector<std::string> lines, warnings;
   mlir::ScopedDiagnosticHandler handler;
 };
 

@@ -48,6 +48,8 @@ private:
 /// Percent of equal argmaxes; fails unless both have scored the same labels.
 Result<double> agreement(const Score &a, const Score &b);
 
+class Decoder;
+
 enum class Via { Plain, Prefill, Decode };
 
 /// "plain", "prefill", "decode".
@@ -57,6 +59,9 @@ struct EvaluateOptions {
   Via via = Via::Plain;
   int64_t batch = 0; ///< items at once; 0: what the model fixes, or 8
   int64_t limit = 0; ///< items at most; 0: all
+  /// Called with the decoder before it is fed, for gates and hooks. Of `plain`
+  /// never.
+  std::function<Status(Decoder &decoder)> setUp;
   std::function<void(int64_t done, int64_t items)> progress;
 };
 

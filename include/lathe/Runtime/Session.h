@@ -104,6 +104,10 @@ public:
   Status setSkipped(unsigned stage, bool skip);
   bool isSkipped(unsigned stage) const { return skipped[stage]; }
 
+  /// Puts a gate at a stage, whatever the entry says, or takes it away. Fails
+  /// if the stage has no residual.
+  Status setSkipRule(unsigned stage, const std::optional<SkipRule> &rule);
+
   /// Positions of the cache that are the prompt: gates count the tokens after
   /// it. 0 unless set.
   void setPromptLength(int64_t length) { promptLength = length; }
@@ -156,6 +160,7 @@ private:
   Status planMemory();
   Status placeIntervals();
   void writeTable();
+  Status checkSkippable(unsigned stage) const;
   void runSkipped(unsigned stage);
   void runStage(unsigned stage);
   void runGated(unsigned stage);

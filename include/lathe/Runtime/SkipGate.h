@@ -12,6 +12,7 @@
 #include "lathe/Runtime/Tensor.h"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace lathe::rt {
@@ -23,7 +24,7 @@ namespace lathe::rt {
 /// row gives does not depend on its neighbours.
 bool isSaturated(const float *x, const float *y, int64_t count, double tau);
 
-/// The same cosine, for reports.
+/// The same cosine, for calibration and reports.
 double cosineOf(const float *x, const float *y, int64_t count);
 
 /// How often the sub-layers of an entry were skipped, in rows (tokens times
@@ -39,15 +40,20 @@ struct SkipCounts {
   double ratio() const { return total ? double(skipped) / total : 0; }
 };
 
-/// The state of an entry's gates: for each row how many more gated sub-layers
-/// it skips. It is set back at every run, so rows of different tokens share
+/// The gates of an entry, and for each row how many more gated sub-layers it
+/// skips. That is set back at every run, so rows of different tokens share
 /// nothing.
 class SkipGate {
 public:
+  /// Gates as the entry has them, which must outlive this.
   explicit SkipGate(const Entry &entry);
 
-  /// Whether the entry has a gate at all.
-  bool any() const { return gated; }
+  /// Whether there is a gate at all.
+  bool any() const { return gates > 0; }
+  bool isGated(unsigned stage) const { return rules[stage].has_value(); }
+
+  /// Puts a gate at a stage, or takes it away.
+  void setRule(unsigned stage, const std::optional<SkipRule> &rule);
 
   /// Starts a run on `rows` rows, `perSequence` of each sequence (consecutive
   /// rows), the first of which is number `step` after the prompt.
@@ -55,14 +61,14 @@ public:
 
   /// Decides which rows run the stage and counts the others. Returns the rows
   /// that run, ascending; valid until the next call.
-  const std::vector<int64_t> &decide(unsigned stage, const Stage &decl);
+  const std::vector<int64_t> &decide(unsigned stage);
 
   /// Looks at what the stage did to the rows that ran it. `x` and `y` are its
   /// residual and its output [rows, width].
-  void observe(const Stage &decl, const TensorView &x, const TensorView &y);
+  void observe(unsigned stage, const TensorView &x, const TensorView &y);
 
   /// Counts a stage without a gate.
-  void pass(const Stage &decl);
+  void pass(unsigned stage);
 
   const SkipCounts &counts() const { return total; }
   void resetCounts();
@@ -70,7 +76,9 @@ public:
 private:
   bool isWarm(int64_t row, const SkipRule &rule) const;
 
-  bool gated = false;
+  const Entry &entry;
+  std::vector<std::optional<SkipRule>> rules; ///< by stage
+  int64_t gates = 0;
   int64_t perSequence = 1, step = 0;
   std::vector<int64_t> remaining; ///< by row
   std::vector<int64_t> running;

@@ -11,8 +11,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "FfnSkipRequest.h"
+#include "lathe/Compress/Calibration.h"
 #include "lathe/Compress/Passes.h"
-#include "lathe/Compress/Skip/SublayerSurgery.h"
 #include "lathe/Dialect/Lathe.h"
 #include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/Report/Report.h"
@@ -37,74 +38,161 @@ struct FfnSkip : lathe::impl::FfnSkipBase<FfnSkip> {
       signalPassFailure();
   }
 
+  llvm::Expected<FfnSkipRequest::Options> request() const;
+
 private:
   LogicalResult gate();
-  LogicalResult checkOptions(ModuleOp model);
-  FailureOr<SmallVector<SublayerOp>> findFfns(ModuleOp model);
-  FailureOr<SkipAttr> getRule(ModuleOp model, int64_t ffns, int64_t gated);
+  llvm::Error checkOptions() const;
+  llvm::Error choose(ModuleOp model, int64_t ffns);
+  llvm::Expected<SkipAttr> getRule(int64_t ffns, int64_t gated);
+  SkipFilter filter() const;
   void report(ModuleOp model, ArrayRef<SublayerOp> ffns, int64_t first,
               int64_t last);
+
+  /// What a profile says of the rule that is applied.
+  SkipPoints measured;
+  std::optional<SkipPoint> chosen;
 };
 } // namespace
 
-LogicalResult FfnSkip::checkOptions(ModuleOp model) {
+//===----------------------------------------------------------------------===//
+// Options
+//===----------------------------------------------------------------------===//
+
+llvm::Error FfnSkip::checkOptions() const {
   if (rule != "cosine" && rule != "random")
-    return model.emitError()
-           << "lathe-ffn-skip: rule '" << rule << "' is not cosine or random";
-  if (rule == "cosine" && !(tau > 0))
-    return model.emitError() << "lathe-ffn-skip needs tau=, the cosine from "
-                                "which on an FFN counts as saturated (above 0)";
-  if (rule == "random" && !(ratio > 0 && ratio < 1))
-    return model.emitError()
-           << "lathe-ffn-skip: rule=random needs ratio= between 0 and 1";
-  if (k < 1 || warmup < 0 || seed < 0 || front < -1 || tail < -1)
-    return model.emitError() << "lathe-ffn-skip: k= must be at least 1, and "
-                                "front=, tail=, warmup= and seed= at least 0";
-  return success();
+    return llvm::createStringError("rule '" + rule +
+                                   "' is not cosine or random");
+  if (k < 0 || warmup < 0 || seed < 0 || front < -1 || tail < -1)
+    return llvm::createStringError(
+        "k=, front=, tail=, warmup= and seed= are not negative");
+  bool isShare = ratio > 0 && ratio < 1;
+  if (rule == "random")
+    return !isShare ? llvm::createStringError(
+                          "rule=random needs ratio= between 0 and 1")
+           : profile.empty()
+               ? llvm::Error::success()
+               : llvm::createStringError("rule=random takes no profile=");
+  if (profile.empty())
+    return tau > 0 ? llvm::Error::success()
+                   : llvm::createStringError(
+                         "needs tau=, the cosine from which on an FFN counts "
+                         "as saturated (above 0), or profile=FILE, made by "
+                         "'lathe calibrate --for lathe-ffn-skip', and ratio=");
+  if (tau != 0)
+    return llvm::createStringError("tau= and profile= exclude each other");
+  return isShare
+             ? llvm::Error::success()
+             : llvm::createStringError("profile= needs ratio= between 0 and 1");
 }
 
-/// The FFNs of `decode` in program order, each of which can be skipped.
-FailureOr<SmallVector<SublayerOp>> FfnSkip::findFfns(ModuleOp model) {
-  if (!model.lookupSymbol<func::FuncOp>("decode"))
-    return model.emitError("lathe-ffn-skip: the model has no entry 'decode'; "
-                           "FFNs are skipped token by token while decoding "
-                           "with a KV cache");
-  SmallVector<SublayerOp> ffns;
-  for (SublayerOp sublayer : sublayersOf(model, "decode"))
-    if (sublayer.getKind() == SublayerKind::Ffn)
-      ffns.push_back(sublayer);
-  if (ffns.empty())
-    return model.emitError("lathe-ffn-skip: the entry 'decode' has no FFN "
-                           "sub-layer");
-  for (SublayerOp ffn : ffns) {
-    if (!ffn.getPost().empty() || !ffn.getExtra().empty())
-      return ffn.emitError()
-             << "lathe-ffn-skip: sub-layer '" << ffn.getSite().getPath()
-             << "' cannot be skipped: its result is normed or "
-                "more of it is read than the residual stream";
-    if (ffn.getSkip())
-      return ffn.emitError()
-             << "lathe-ffn-skip: sub-layer '" << ffn.getSite().getPath()
-             << "' has a gate already";
-  }
-  return ffns;
+SkipFilter FfnSkip::filter() const {
+  SkipFilter result;
+  if (k > 0)
+    result.k = k;
+  if (front >= 0)
+    result.front = front;
+  if (tail >= 0)
+    result.tail = tail;
+  return result;
 }
 
-FailureOr<SkipAttr> FfnSkip::getRule(ModuleOp model, int64_t ffns,
-                                     int64_t gated) {
-  Builder builder(model.getContext());
+llvm::Expected<FfnSkipRequest::Options> FfnSkip::request() const {
+  if (rule != "cosine" || tau != 0)
+    return llvm::createStringError(
+        "tau= and the rule random need nothing measured");
+  if (k < 0 || warmup < 0 || front < -1 || tail < -1)
+    return llvm::createStringError(
+        "k=, front=, tail=, warmup= and seed= are not negative");
+  if (!(ratio >= 0 && ratio < 1))
+    return llvm::createStringError("ratio= is a share, from 0 to below 1");
+  FfnSkipRequest::Options result;
+  result.warmup = warmup;
+  result.ratio = ratio;
+  result.filter = filter();
+  return result;
+}
+
+llvm::Expected<std::unique_ptr<CalibrationRequest>>
+lathe::makeFfnSkipRequest(Pass &pass) {
+  auto options = static_cast<FfnSkip &>(pass).request();
+  if (!options)
+    return options.takeError();
+  return std::make_unique<FfnSkipRequest>(*options);
+}
+
+//===----------------------------------------------------------------------===//
+// The choice by measurement
+//===----------------------------------------------------------------------===//
+
+/// Says so where chance does no worse than the rule that was chosen.
+static void compareWithChance(ModuleOp model, const SkipPoints &measured,
+                              const SkipPoint &chosen,
+                              const SkipFilter &filter) {
+  auto chance = measured.best(/*random=*/true, chosen.ratio);
+  if (!chance || chosen.loss < chance->loss)
+    return;
+  auto win = measured.nearestWin(chosen.ratio, filter);
+  std::string offer =
+      win ? llvm::formatv("at ratio={0:f3} a rule beats chance", *win).str()
+          : std::string("no measured ratio is better");
+  model.emitWarning() << llvm::formatv(
+      "lathe-ffn-skip: at ratio={0:f3} no rule beats chance: {1:f4} bits "
+      "against {2:f4} ({3:f4} with nothing skipped); {4}",
+      chosen.ratio, chosen.loss, chance->loss, measured.dense, offer);
+}
+
+/// Sets the options to what the profile found best at the wanted ratio.
+llvm::Error FfnSkip::choose(ModuleOp model, int64_t ffns) {
+  auto loaded = Profile::load(profile);
+  if (!loaded)
+    return loaded.takeError();
+  if (llvm::Error error = loaded->check(profile, model))
+    return error;
+  auto points = SkipPoints::load(*loaded, skipPointsKey(warmup));
+  if (!points)
+    return llvm::createStringError("profile '" + profile + "' " +
+                                   llvm::toString(points.takeError()));
+  measured = std::move(*points);
+  SkipFilter allowed = filter();
+  chosen = measured.best(/*random=*/false, ratio, allowed);
+  auto [least, most] = measured.range(allowed);
+  if (!chosen && most == 0)
+    return llvm::createStringError("profile '" + profile +
+                                   "' has no rule with this k=, front= and "
+                                   "tail=; calibrate with them");
+  if (!chosen || int64_t(measured.saturation.size()) != ffns)
+    return llvm::createStringError(
+        llvm::formatv("profile '{0}' has rules for ratios from {1:f3} to "
+                      "{2:f3}, not {3:f3}; calibrate with this ratio",
+                      profile, least, most, double(ratio)));
+  k = chosen->series.k;
+  front = chosen->series.front;
+  tail = chosen->series.tail;
+  tau = chosen->threshold;
+  compareWithChance(model, measured, *chosen, allowed);
+  return llvm::Error::success();
+}
+
+llvm::Expected<SkipAttr> FfnSkip::getRule(int64_t ffns, int64_t gated) {
+  Builder builder(&getContext());
   if (rule == "cosine")
-    return SkipAttr::get(model.getContext(), SkipKind::Cosine,
-                         builder.getF64FloatAttr(tau), k, warmup, 0);
+    return SkipAttr::get(&getContext(), SkipKind::Cosine,
+                         builder.getF64FloatAttr(tau), std::max<int64_t>(k, 1),
+                         warmup, 0);
   double chance = ratio * ffns / gated;
   if (chance > 1)
-    return model.emitError() << llvm::formatv(
-               "lathe-ffn-skip: {0} of {1} FFNs have a gate, which "
-               "cannot skip {2:f1} % of all",
-               gated, ffns, 100 * ratio);
-  return SkipAttr::get(model.getContext(), SkipKind::Random,
+    return llvm::createStringError(
+        llvm::formatv("{0} of {1} FFNs have a gate, which cannot skip {2:f1} % "
+                      "of all",
+                      gated, ffns, 100 * ratio));
+  return SkipAttr::get(&getContext(), SkipKind::Random,
                        builder.getF64FloatAttr(chance), 1, warmup, seed);
 }
+
+//===----------------------------------------------------------------------===//
+// The gates
+//===----------------------------------------------------------------------===//
 
 void FfnSkip::report(ModuleOp model, ArrayRef<SublayerOp> ffns, int64_t first,
                      int64_t last) {
@@ -120,6 +208,10 @@ void FfnSkip::report(ModuleOp model, ArrayRef<SublayerOp> ffns, int64_t first,
       row.action = ReportAction::Kept;
       row.reason = index < first ? "cold start" : "tail";
     }
+    if (chosen) {
+      row.values["saturation"] = measured.saturation[number];
+      row.values["skip_rate"] = chosen->rates[number];
+    }
     addReportRow(model, row);
   }
 }
@@ -132,28 +224,32 @@ static std::string exactText(double value) {
 
 LogicalResult FfnSkip::gate() {
   ModuleOp model = getOperation();
-  if (failed(checkOptions(model)))
-    return failure();
-  FailureOr<SmallVector<SublayerOp>> ffns = findFfns(model);
-  if (failed(ffns))
-    return failure();
-  int64_t count = ffns->size();
-  auto share = [&](int64_t given) {
-    return given >= 0
-               ? given
-               : std::max<int64_t>(1, llvm::divideNearest(12 * count, 100));
-  };
-  int64_t first = share(front), last = count - share(tail);
-  if (first >= last)
+  auto fail = [&](llvm::Error error) {
     return model.emitError()
-           << "lathe-ffn-skip: front=" << first << " and tail=" << count - last
-           << " leave none of " << count << " FFNs";
-  FailureOr<SkipAttr> skip = getRule(model, count, last - first);
-  if (failed(skip))
-    return failure();
+           << getArgument() << ": " << llvm::toString(std::move(error));
+  };
+  if (llvm::Error error = checkOptions())
+    return fail(std::move(error));
+  auto ffns = skippableFfns(model);
+  if (!ffns)
+    return fail(ffns.takeError());
+  int64_t count = ffns->size();
+  if (!profile.empty())
+    if (llvm::Error error = choose(model, count))
+      return fail(std::move(error));
+  int64_t first = front >= 0 ? front : defaultUngated(count),
+          last = count - (tail >= 0 ? tail : defaultUngated(count));
+  if (first >= last)
+    return fail(llvm::createStringError(
+        llvm::formatv("front={0} and tail={1} leave none of {2} FFNs", first,
+                      count - last, count)));
+  auto skip = getRule(count, last - first);
+  if (!skip)
+    return fail(skip.takeError());
   std::string text =
       rule == "cosine"
-          ? llvm::formatv("tau={0} k={1}", exactText(tau), int64_t(k)).str()
+          ? llvm::formatv("tau={0} k={1}", exactText(tau), skip->getCount())
+                .str()
           : llvm::formatv("rule=random ratio={0} seed={1}", exactText(ratio),
                           int64_t(seed))
                 .str();
