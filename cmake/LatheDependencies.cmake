@@ -69,4 +69,9 @@ if(LATHE_SANITIZE)
                       -fno-omit-frame-pointer -fno-sanitize=vptr,function
                       -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=address,undefined)
+  # A shared library finds the sanitizers' runtime in the program that loads it.
+  foreach(kind SHARED MODULE)
+    string(REPLACE "-Wl,-z,defs" "" CMAKE_${kind}_LINKER_FLAGS
+                   "${CMAKE_${kind}_LINKER_FLAGS}")
+  endforeach()
 endif()
