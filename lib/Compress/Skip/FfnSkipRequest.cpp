@@ -29,8 +29,7 @@ int64_t lathe::defaultUngated(int64_t ffns) {
   return std::max<int64_t>(1, llvm::divideNearest(12 * ffns, 100));
 }
 
-llvm::Expected<std::vector<SublayerOp>>
-lathe::skippableFfns(ModuleOp model) {
+llvm::Expected<std::vector<SublayerOp>> lathe::skippableFfns(ModuleOp model) {
   if (!model.lookupSymbol<func::FuncOp>("decode"))
     return llvm::createStringError(
         "the model has no entry 'decode'; FFNs are skipped token by token "
@@ -59,8 +58,8 @@ lathe::skippableFfns(ModuleOp model) {
 
 namespace {
 
-/// Ratios that are measured when none is wanted. At the first the rules compete;
-/// at small ones all are alike.
+/// Ratios that are measured when none is wanted. At the first the rules
+/// compete; at small ones all are alike.
 constexpr double kRatios[] = {0.15, 0.25, 0.2, 0.1, 0.3, 0.05, 0.4};
 
 /// What measured ratios may be off before the threshold is corrected.
@@ -82,7 +81,8 @@ struct Contestant {
 
 class SkipSearch {
 public:
-  SkipSearch(CalibrationContext &context, const FfnSkipRequest::Options &options)
+  SkipSearch(CalibrationContext &context,
+             const FfnSkipRequest::Options &options)
       : context(context), options(options) {}
 
   llvm::Error run();
@@ -172,8 +172,7 @@ SkipSearch::decode(const std::function<rt::Status(rt::Session &)> &setUp) {
   evaluate.setUp = [&](rt::Decoder &decoder) {
     return setUp(decoder.decodeSession());
   };
-  auto result =
-      rt::evaluate(program, context.runner.pool(), data, evaluate);
+  auto result = rt::evaluate(program, context.runner.pool(), data, evaluate);
   if (result.failed())
     return llvm::createStringError(result.message());
   return std::move(*result);
@@ -342,8 +341,8 @@ std::vector<int64_t> SkipSearch::counts(const SkipSeries &region) const {
     return {*options.filter.k};
   int64_t gated = int64_t(stages.size()) - region.front - region.tail;
   std::vector<int64_t> result;
-  for (int64_t k = 1, next = 2; k < gated; std::tie(k, next) =
-                                               std::pair(next, k + next))
+  for (int64_t k = 1, next = 2; k < gated;
+       std::tie(k, next) = std::pair(next, k + next))
     result.push_back(k);
   return result;
 }
@@ -368,8 +367,7 @@ llvm::Expected<SkipPoint> SkipSearch::measure(const SkipSeries &series,
   auto result = decode([&](rt::Session &session) {
     size_t last = stages.size() - series.tail;
     for (size_t ffn = series.front; ffn < last; ++ffn)
-      if (auto status = session.setSkipRule(stages[ffn], rule);
-          status.failed())
+      if (auto status = session.setSkipRule(stages[ffn], rule); status.failed())
         return status;
     return rt::Status::ok();
   });
@@ -429,8 +427,8 @@ llvm::Error SkipSearch::measureChance(const SkipSeries &region, double ratio) {
 //===----------------------------------------------------------------------===//
 
 void SkipSearch::showProgress() {
-  size_t left = llvm::count_if(
-      contestants, [](const Contestant &one) { return one.isIn; });
+  size_t left = llvm::count_if(contestants,
+                               [](const Contestant &one) { return one.isIn; });
   double share = left ? double(done) / double(left) : 1;
   context.progress("FFN skipping",
                    (double(round) + std::min(share, 1.0)) / double(rounds));

@@ -120,9 +120,8 @@ llvm::Error SkipPoints::store(Profile &profile, llvm::StringRef key) const {
                      [&](size_t i) { return points[i].ratio; });
   out.column<double>("loss", real, count,
                      [&](size_t i) { return points[i].loss; });
-  out.write<double>(
-      "rates", real, {int64_t(count), int64_t(ffns)},
-      [&](size_t i) { return points[i / ffns].rates[i % ffns]; });
+  out.write<double>("rates", real, {int64_t(count), int64_t(ffns)},
+                    [&](size_t i) { return points[i / ffns].rates[i % ffns]; });
   return out.take();
 }
 
@@ -175,9 +174,8 @@ interpolate(llvm::ArrayRef<const SkipPoint *> points, double ratio) {
   if (ratio < points.front()->ratio - kSlack ||
       ratio > points.back()->ratio + kSlack)
     return std::nullopt;
-  const auto *above = llvm::find_if(points, [&](const SkipPoint *point) {
-    return point->ratio >= ratio;
-  });
+  const auto *above = llvm::find_if(
+      points, [&](const SkipPoint *point) { return point->ratio >= ratio; });
   if (above == points.end())
     return *points.back();
   if (above == points.begin())
@@ -228,8 +226,7 @@ std::optional<double> SkipPoints::nearestWin(double ratio,
     auto chance = best(/*random=*/true, point.ratio);
     if (!chance || point.loss >= chance->loss)
       continue;
-    if (!result ||
-        std::abs(point.ratio - ratio) < std::abs(*result - ratio))
+    if (!result || std::abs(point.ratio - ratio) < std::abs(*result - ratio))
       result = point.ratio;
   }
   return result;

@@ -35,9 +35,9 @@ struct SkipSeries {
 /// A rule and what it did.
 struct SkipPoint {
   SkipSeries series;
-  double threshold = 0; ///< the cosine tau; of the rule random its chance
-  double ratio = 0;     ///< share of all FFNs that rows skipped
-  double loss = 0;      ///< bits per token
+  double threshold = 0;      ///< the cosine tau; of the rule random its chance
+  double ratio = 0;          ///< share of all FFNs that rows skipped
+  double loss = 0;           ///< bits per token
   std::vector<double> rates; ///< of each FFN the share of rows that skipped it
 };
 
