@@ -72,6 +72,8 @@ LogicalResult LinearOp::verify() {
   if (!result.hasRank() || !compatibleShapes(result.getShape(), expected))
     return emitOpError("the result must have the leading dims of x and ")
            << n << " columns, not " << result;
+  if (std::optional<Type> acts = getActs(); acts && !acts->isBF16())
+    return emitOpError("acts must be bf16, not ") << *acts;
 
   for (Value arg : getEpilogueArgs()) {
     ShapedType type = shapeOf(arg);

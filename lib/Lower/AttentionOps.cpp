@@ -174,6 +174,7 @@ LogicalResult StageLowering::lowerEmbedding(EmbeddingOp op) {
   spec.columns = op.getColumns();
   spec.inPanels = op.getTransposed();
   spec.tableType = cast<MemRefType>(table.getType()).getElementType();
+  spec.inPairs = spec.inPanels && spec.tableType.isInteger(32);
   Type i64 = IntegerType::get(op.getContext(), 64);
   if (!ids.element.isInteger(32) && !ids.element.isInteger(64))
     ids = t.convert(ids, i64);

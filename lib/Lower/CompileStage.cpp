@@ -6,7 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Lower/CompileStage.h"
+#include "lathe/Lower/Passes.h"
 #include "lathe/Lower/StagePipeline.h"
+#include "mlir/Pass/PassManager.h"
 
 using namespace mlir;
 using namespace lathe;
@@ -14,6 +16,10 @@ using namespace lathe;
 FailureOr<CompiledStage> lathe::compileStage(ModuleOp stage,
                                              const CpuTarget &target) {
   stage.getContext()->loadAllAvailableDialects();
+  PassManager fusion(stage.getContext(), ModuleOp::getOperationName());
+  fusion.addPass(createFuseEpilogues());
+  if (failed(fusion.run(stage)))
+    return failure();
   FailureOr<LoweredStage> lowered = lowerStage(stage, target);
   if (failed(lowered))
     return failure();

@@ -94,11 +94,18 @@ StageLowerer::Argument StageLowerer::activation(Type type,
 
 /// How one use of a weight reads it.
 static PartLayout layoutOf(OpOperand &use) {
-  if (auto embedding = dyn_cast<EmbeddingOp>(use.getOwner()))
-    return embedding.getTransposed() ? PartLayout::Panels : PartLayout::Rows;
+  if (auto embedding = dyn_cast<EmbeddingOp>(use.getOwner())) {
+    if (!embedding.getTransposed())
+      return PartLayout::Rows;
+    // The layout in which the linear of a tied head reads the table too.
+    auto dense =
+        dyn_cast<DenseAttr>(embedding.getTable().getType().getEncoding());
+    return dense && dense.getElementType().isBF16() ? PartLayout::PairPanels
+                                                    : PartLayout::Panels;
+  }
   auto linear = dyn_cast<LinearOp>(use.getOwner());
   if (linear && use.get() == linear.getWeight())
-    return PartLayout::Panels;
+    return linear.getActs() ? PartLayout::PairPanels : PartLayout::Panels;
   return PartLayout::Vector;
 }
 
@@ -131,6 +138,11 @@ MemRefType StageLowerer::partType(Type type, PartLayout layout) {
     return MemRefType::get(
         {int64_t(roundUp(weight.getDim(1))), weight.getDim(0), kPanelColumns},
         f32);
+  case PartLayout::PairPanels:
+    return MemRefType::get({int64_t(roundUp(weight.getDim(1))),
+                            int64_t(llvm::divideCeil(weight.getDim(0), 2)),
+                            kPanelColumns},
+                           builder.getI32Type());
   case PartLayout::Vector:
     return MemRefType::get(
         {int64_t(roundUp(weight.getNumElements())) * kPanelColumns}, f32);

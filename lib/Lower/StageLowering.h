@@ -105,7 +105,7 @@ public:
   Tensor activation(ActivationKind kind, const Tensor &x);
   /// The first `count` elements of a part of rank 1, which is padded.
   Tensor vectorOf(mlir::Value part, Poly count);
-  /// x [..., K] times packed panels.
+  /// x [..., K] times packed panels, of f32 or of bf16 pairs.
   Tensor linear(const Tensor &x, mlir::Value panels, int64_t inputs,
                 int64_t outputs, mlir::Value bias,
                 llvm::ArrayRef<Tensor> extras, mlir::Region *epilogue);
@@ -139,6 +139,7 @@ private:
   mlir::LogicalResult lowerNode(OnnxOp op);
   mlir::LogicalResult lowerTyped(mlir::Operation *op);
   mlir::LogicalResult lowerLinear(LinearOp op);
+  mlir::Value roundToPairs(const Tensor &rows);
   Tensor linearInLinalg(LinearOp op);
   mlir::LogicalResult lowerEmbedding(EmbeddingOp op);
   mlir::LogicalResult lowerNorm(NormOp op);
@@ -161,6 +162,8 @@ private:
   llvm::DenseMap<mlir::Value, CacheBuffers> caches;
   llvm::DenseMap<mlir::Value, mlir::Value> parts;
   llvm::StringMap<std::string> kernelNames;
+  /// What roundToPairs has made of a tensor: linears share their input.
+  llvm::DenseMap<mlir::Value, mlir::Value> rounded;
 };
 
 /// The rows that `append` adds to its cache; null where they are not known.

@@ -5,9 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Activation.h"
 #include "StageLowering.h"
 #include "lathe/Codegen/CPU/EmitLinear.h"
 #include "lathe/Codegen/CPU/EmitNorm.h"
+#include "lathe/Codegen/CPU/EmitRoundPairs.h"
 #include "lathe/Codegen/CPU/EmitSoftmax.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/IR/IRMapping.h"
@@ -61,6 +63,25 @@ static std::string printRegion(Region &region) {
   return text;
 }
 
+/// The f32 matrix `rows` in bf16, two columns in 32 bits.
+Value StageLowering::roundToPairs(const Tensor &rows) {
+  Value source = t.valueOf(rows);
+  Value &known = rounded[source];
+  if (known)
+    return known;
+  int64_t columns = *rows.shape[1].getConstantInt();
+  std::string name = getKernel(
+      "round " + std::to_string(columns), [&](ModuleOp module, StringRef name) {
+        return success(
+            bool(emitRoundPairsKernel(module, name, columns, target)));
+      });
+  Type i32 = IntegerType::get(this->source.getContext(), 32);
+  Tensor pairs = callKernel(
+      name, source, {rows.shape[0], t.poly(llvm::divideCeil(columns, 2))}, i32);
+  known = t.valueOf(pairs);
+  return known;
+}
+
 Tensor StageLowering::linear(const Tensor &x, Value panels, int64_t inputs,
                              int64_t outputs, Value bias,
                              ArrayRef<Tensor> extras, Region *epilogue) {
@@ -70,17 +91,20 @@ Tensor StageLowering::linear(const Tensor &x, Value panels, int64_t inputs,
   Poly rows = t.product(ArrayRef<Poly>(shape).drop_back());
 
   Tensor flat = t.reshape(t.convert(x, f32), {rows, t.poly(inputs)});
-  SmallVector<Value> operands = {t.valueOf(flat), panels};
   LinearSpec spec;
   spec.inputs = inputs;
   spec.outputs = outputs;
-  spec.xStride = inputs;
+  spec.pairs =
+      cast<MemRefType>(panels.getType()).getElementType().isInteger(32);
+  SmallVector<Value> operands = {
+      spec.pairs ? roundToPairs(flat) : t.valueOf(flat), panels};
   if (bias) {
     spec.bias = true;
     operands.push_back(bias);
   }
   std::string key = "linear " + std::to_string(inputs) + "x" +
-                    std::to_string(outputs) + (bias ? " bias" : "");
+                    std::to_string(outputs) + (spec.pairs ? " pairs" : "") +
+                    (bias ? " bias" : "");
   for (const Tensor &extra : extras) {
     bool row = extra.rank() == 1 && shape.size() != 1;
     spec.extras.push_back(row ? ExtraKind::Row : ExtraKind::Tensor);
@@ -118,8 +142,16 @@ Tensor StageLowering::linearInLinalg(LinearOp op) {
   SmallVector<int64_t> result = left;
   left.push_back(depth);
   result.push_back(columns);
+  auto narrow = [&](const Tensor &tensor) {
+    if (!op.getActs())
+      return tensor;
+    return t.map(t.convert(tensor, f32), f32,
+                 [&](Scalars &s, ArrayRef<Value> v) {
+                   return s.round(v[0], *op.getActs());
+                 });
+  };
   Tensor sum =
-      t.einsum({x, partTensor(getPart(op.getWeight()))},
+      t.einsum({narrow(x), narrow(partTensor(getPart(op.getWeight())))},
                {left, SmallVector<int64_t>{depth, columns}}, result, f32);
   if (op.getBias())
     sum =
@@ -161,32 +193,35 @@ LogicalResult StageLowering::lowerLinear(LinearOp op) {
 // Activation, softmax, norm
 //===----------------------------------------------------------------------===//
 
+Value lathe::emitActivation(Scalars &s, ActivationKind kind, Value v) {
+  auto c = [&](double value) { return s.like(v, value); };
+  switch (kind) {
+  case ActivationKind::Gelu:
+    return s.mul(s.mul(v, c(0.5)),
+                 s.add(s.erf(s.mul(v, c(0.70710678118654752))), c(1.0)));
+  case ActivationKind::GeluTanh: {
+    Value cube = s.mul(s.mul(v, v), v);
+    Value inner =
+        s.mul(s.add(v, s.mul(cube, c(0.044715))), c(0.79788456080286536));
+    return s.mul(s.mul(v, c(0.5)), s.add(s.tanh(inner), c(1.0)));
+  }
+  case ActivationKind::Silu:
+    return s.mul(v, s.sigmoid(v));
+  case ActivationKind::QuickGelu:
+    return s.mul(v, s.sigmoid(s.mul(v, c(1.702))));
+  case ActivationKind::Relu:
+    return s.max(v, c(0.0));
+  case ActivationKind::Tanh:
+    return s.tanh(v);
+  case ActivationKind::Sigmoid:
+    return s.sigmoid(v);
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
 Tensor StageLowering::activation(ActivationKind kind, const Tensor &x) {
   return t.map(x, x.element, [&](Scalars &s, ArrayRef<Value> in) {
-    Value v = in[0];
-    auto c = [&](double value) { return s.like(v, value); };
-    switch (kind) {
-    case ActivationKind::Gelu:
-      return s.mul(s.mul(v, c(0.5)),
-                   s.add(s.erf(s.mul(v, c(0.70710678118654752))), c(1.0)));
-    case ActivationKind::GeluTanh: {
-      Value cube = s.mul(s.mul(v, v), v);
-      Value inner =
-          s.mul(s.add(v, s.mul(cube, c(0.044715))), c(0.79788456080286536));
-      return s.mul(s.mul(v, c(0.5)), s.add(s.tanh(inner), c(1.0)));
-    }
-    case ActivationKind::Silu:
-      return s.mul(v, s.sigmoid(v));
-    case ActivationKind::QuickGelu:
-      return s.mul(v, s.sigmoid(s.mul(v, c(1.702))));
-    case ActivationKind::Relu:
-      return s.max(v, c(0.0));
-    case ActivationKind::Tanh:
-      return s.tanh(v);
-    case ActivationKind::Sigmoid:
-      return s.sigmoid(v);
-    }
-    llvm_unreachable("all kinds are handled");
+    return emitActivation(s, kind, in[0]);
   });
 }
 

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Lower/WeightPacking.h"
+#include "lathe/Dialect/NarrowFloat.h"
 #include "llvm/Support/MathExtras.h"
 #include <cstring>
 
@@ -36,6 +37,9 @@ int64_t lathe::packedBytes(Type type, PartLayout layout) {
   case PartLayout::Panels:
     return llvm::divideCeil(weight.getDim(1), kPanelColumns) * kPanelColumns *
            weight.getDim(0) * sizeof(float);
+  case PartLayout::PairPanels:
+    return llvm::divideCeil(weight.getDim(1), kPanelColumns) * kPanelColumns *
+           llvm::divideCeil(weight.getDim(0), 2) * sizeof(uint32_t);
   case PartLayout::Vector:
     return llvm::alignTo(weight.getNumElements(), kPanelColumns) *
            sizeof(float);
@@ -76,6 +80,27 @@ static void packTransposedPanels(const float *values, int64_t rows,
   }
 }
 
+/// `[K][N]` floats, or `[N][K]` when `transposed`, to panels of bf16 pairs.
+static void packPairPanels(const float *values, int64_t inputs, int64_t outputs,
+                           bool transposed, uint32_t *out) {
+  auto half = [&](int64_t k, int64_t n) -> uint32_t {
+    if (k >= inputs || n >= outputs)
+      return 0;
+    return bfloatBits(values[transposed ? n * inputs + k : k * outputs + n]);
+  };
+  // Blocks of k keep the lines of a transposed source in cache.
+  constexpr int64_t block = 32;
+  int64_t pairs = llvm::divideCeil(inputs, 2);
+  for (int64_t panel = 0; panel < outputs; panel += kPanelColumns) {
+    for (int64_t p0 = 0; p0 < pairs; p0 += block)
+      for (int64_t n = 0; n < kPanelColumns; ++n)
+        for (int64_t p = p0, end = std::min(pairs, p0 + block); p < end; ++p)
+          out[p * kPanelColumns + n] =
+              half(2 * p, panel + n) | half(2 * p + 1, panel + n) << 16;
+    out += pairs * kPanelColumns;
+  }
+}
+
 /// The payload as floats without a copy, when it is stored as f32 and its
 /// place in the file is aligned.
 static llvm::Expected<const float *>
@@ -111,20 +136,27 @@ llvm::Error lathe::packPart(PayloadStore &store, const PartSource &source,
 
   auto *floats = reinterpret_cast<float *>(out.data());
   auto dense = dyn_cast<DenseAttr>(type.getEncoding());
-  if (layout == PartLayout::Panels) {
+  if (layout == PartLayout::Panels || layout == PartLayout::PairPanels) {
     auto inPlace = floatsInPlace(store, source, dense);
     if (!inPlace)
       return inPlace.takeError();
-    if (*inPlace) {
-      auto pack = dense.getTransposed() ? packTransposedPanels : packPanels;
-      pack(*inPlace, type.getDim(0), type.getDim(1), floats);
-      return llvm::Error::success();
+    std::vector<float> decoded;
+    const float *values = *inPlace;
+    if (!values) {
+      decoded.resize(type.getNumElements());
+      if (llvm::Error error = type.getEncodingInterface().decode(
+              store, type.getShape(), source.weightParts, decoded))
+        return error;
+      values = decoded.data();
     }
-    std::vector<float> values(type.getNumElements());
-    if (llvm::Error error = type.getEncodingInterface().decode(
-            store, type.getShape(), source.weightParts, values))
-      return error;
-    packPanels(values.data(), type.getDim(0), type.getDim(1), floats);
+    bool transposed = *inPlace && dense.getTransposed();
+    if (layout == PartLayout::PairPanels)
+      packPairPanels(values, type.getDim(0), type.getDim(1), transposed,
+                     reinterpret_cast<uint32_t *>(out.data()));
+    else if (transposed)
+      packTransposedPanels(values, type.getDim(0), type.getDim(1), floats);
+    else
+      packPanels(values, type.getDim(0), type.getDim(1), floats);
     return llvm::Error::success();
   }
   int64_t count = type.getNumElements();

@@ -500,6 +500,16 @@ func.func @linear(%x: tensor<?x4xf32>, %w: !lathe.weight<4x8xf32, #lathe.dense<f
 
 // -----
 
+// Linear (C6)
+func.func @linear(%x: tensor<?x4xf32>, %w: !lathe.weight<4x8xf32, #lathe.dense<f32>>) {
+  // expected-error @below {{acts must be bf16, not 'f16'}}
+  %y = lathe.linear %x, %w {acts = f16}
+      : (tensor<?x4xf32>, !lathe.weight<4x8xf32, #lathe.dense<f32>>) -> tensor<?x8xf32>
+  return
+}
+
+// -----
+
 // Linear (C5)
 func.func @linear(%x: tensor<?x4xf32>, %w: !lathe.weight<4x8xf32, #lathe.dense<f32>>,
                   %r: tensor<?x8xf32>) {

@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
     return 1;
   }
   out << stage->object->getBuffer();
-  const char *names[] = {"panels", "vector", "rows", "raw"};
+  const char *names[] = {"panels", "pair-panels", "vector", "rows", "raw"};
   for (PartLayout layout : stage->layouts)
     llvm::outs() << names[static_cast<int>(layout)] << "\n";
   return 0;

@@ -33,3 +33,19 @@ func.func @plain(%x: tensor<?x4xf32> {lathe.dims = ["n", "4"]}) -> tensor<?x4xf3
   return %0 : tensor<?x4xf32>
 }
 
+
+// -----
+
+// Both operands of a linear with `acts` are rounded; the sums are f32.
+
+lathe.weight @w {data = #lathe.blob<"none.onnx", 0, 64, "5d41402abc4b2a76">} : !lathe.weight<4x8xf32, #lathe.dense<bf16>>
+
+// CHECK-LABEL: func.func @plain(
+// CHECK-COUNT-2: arith.truncf %{{.*}} : f32 to bf16
+// CHECK: linalg.generic {{.*}}iterator_types = ["parallel", "parallel", "reduction"]{{.*}} outs(%{{.*}} : tensor<?x8xf32>)
+// CHECK-NOT: lathe.
+func.func @plain(%x: tensor<?x4xf32> {lathe.dims = ["n", "4"]}) -> tensor<?x8xf32> {
+  %w = lathe.use_weight @w : !lathe.weight<4x8xf32, #lathe.dense<bf16>>
+  %0 = lathe.linear %x, %w {acts = bf16} : (tensor<?x4xf32>, !lathe.weight<4x8xf32, #lathe.dense<bf16>>) -> tensor<?x8xf32>
+  return %0 : tensor<?x8xf32>
+}

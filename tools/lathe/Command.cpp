@@ -54,6 +54,10 @@ static cl::opt<std::string, true>
                  cl::desc("A recipe file instead of --pipeline"),
                  cl::location(options.recipe), EVERY_COMMAND);
 static cl::opt<std::string, true>
+    precisionOption("precision", cl::value_desc("f32|bf16|f16"),
+                    cl::desc("Type of weights and products, applied last"),
+                    cl::location(options.precision), EVERY_COMMAND);
+static cl::opt<std::string, true>
     cpuOption("mcpu", cl::value_desc("native|avx512|avx2|scalar"),
               cl::desc("CPU level to compile for"), cl::location(options.cpu),
               EVERY_COMMAND);
@@ -135,10 +139,24 @@ llvm::Expected<rt::DimValues> cli::dimValues(const rt::Entry &entry) {
 // Models and programs
 //===----------------------------------------------------------------------===//
 
+/// Appends what `--precision` asks for to `pipeline`.
+static llvm::Error addPrecision(std::string &pipeline) {
+  if (options.precision == "f32")
+    return llvm::Error::success();
+  if (options.precision != "bf16" && options.precision != "f16")
+    return llvm::createStringError("--precision: '" + options.precision +
+                                   "' is not f32, bf16 or f16");
+  if (!pipeline.empty())
+    pipeline += ",";
+  pipeline += "lathe-convert-precision{to=" + options.precision + "}";
+  return llvm::Error::success();
+}
+
 llvm::Expected<Model> cli::loadModel() {
   Model model;
   if (llvm::sys::fs::is_directory(options.model)) {
-    if (!options.pipeline.empty() || !options.recipe.empty())
+    if (!options.pipeline.empty() || !options.recipe.empty() ||
+        options.precision != "f32")
       return llvm::createStringError(
           options.model + ": passes need a model file; this is compiled");
     model.folder = options.model;
@@ -157,6 +175,8 @@ llvm::Expected<Model> cli::loadModel() {
       return pipeline.takeError();
     load.pipeline = std::move(*pipeline);
   }
+  if (llvm::Error error = addPrecision(load.pipeline))
+    return std::move(error);
   auto module = lathe::loadModel(*model.context, options.model, load);
   if (!module)
     return module.takeError();

@@ -40,6 +40,7 @@ struct ModelOptions {
   std::vector<std::string> dims;   ///< name=value
   std::vector<std::string> shapes; ///< input=AxBxC
   std::string externalDataRoot, pipeline, recipe;
+  std::string precision = "f32";
   std::string cpu = "native", target = "cpu";
   unsigned threads = 0;
   bool json = false;

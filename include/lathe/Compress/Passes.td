@@ -15,6 +15,38 @@ class Lathe_CompressPass<string argument>
   let dependentDialects = ["::lathe::LatheDialect"];
 }
 
+def ConvertPrecision : Lathe_CompressPass<"lathe-convert-precision"> {
+  let summary = "Weights of linears and tables in 16 bits";
+  let description = [{
+    Writes the weights of `lathe.linear` and the tables of `lathe.embedding` in
+    bf16 or f16, half of f32. With `to=bf16` linears also round what they
+    multiply to bf16 (`acts = bf16`), so that kernels use the dot products of
+    the machine; sums, biases, norms, softmax and the residual stream stay f32.
+    With `to=f16` only storage changes: no kernel multiplies f16.
+
+    One report row per weight that has a site gives `weight_error`, the
+    Frobenius norm of the change divided by that of the weight. Sites of `keep`, and weights that are
+    not dense, are kept. A weight with a value beyond the range of f16 is
+    refused by `to=f16`.
+
+    Before:
+    ```mlir
+    lathe.weight @w {data = #lathe.blob<"m.onnx", 0, 64, "...">} : !lathe.weight<4x4xf32, #lathe.dense<f32>>
+    %y = lathe.linear %x, %w : ...
+    ```
+    After `lathe-convert-precision{to=bf16}`:
+    ```mlir
+    lathe.weight @w {data = #lathe.blob<"...", 0, 32, "...">} : !lathe.weight<4x4xf32, #lathe.dense<bf16>>
+    %y = lathe.linear %x, %w {acts = bf16} : ...
+    ```
+  }];
+  let options = [
+    Option<"to", "to", "std::string", [{"bf16"}], "`bf16` or `f16`">,
+    ListOption<"keep", "keep", "std::string",
+               "Sites whose weights stay as they are: `head,blocks.0.ffn.up`">
+  ];
+}
+
 def CutSublayers : Lathe_CompressPass<"lathe-cut-sublayers"> {
   let summary = "Removes sub-layers by site";
   let description = [{

@@ -18,6 +18,9 @@ def Lathe_LinearOp
     (a tensor of the result's shape, or of its last dim), and it yields the
     element of the result.
 
+    With `acts`, the elements of `x` and of the weight are rounded to that type
+    before they are multiplied; sums, bias and epilogue stay f32.
+
     Constraints:
     * (C1) the last dim of `x` is K, and the weight has rank 2.
     * (C2) `bias` has rank 1 and N elements.
@@ -26,6 +29,7 @@ def Lathe_LinearOp
       elements.
     * (C5) the epilogue takes one scalar per operand after the sum and
       yields one scalar of the result's element type.
+    * (C6) `acts` is bf16.
 
     Source: ONNX MatMul and Gemm.
 
@@ -38,6 +42,7 @@ def Lathe_LinearOp
   let arguments = (ins Lathe_FloatTensor:$x, Lathe_WeightType:$weight,
                        Optional<Lathe_WeightType>:$bias,
                        Variadic<Lathe_FloatTensor>:$epilogue_args,
+                       OptionalAttr<TypeAttr>:$acts,
                        OptionalAttr<Lathe_SiteAttr>:$site);
   let results = (outs Lathe_FloatTensor:$result);
   let regions = (region MaxSizedRegion<1>:$epilogue);

@@ -10,6 +10,36 @@
 
 include "mlir/Pass/PassBase.td"
 
+def FuseEpilogues : Pass<"lathe-fuse-epilogues", "::mlir::ModuleOp"> {
+  let summary = "Elementwise operations behind a linear become its epilogue";
+  let description = [{
+    In the public functions of the module, stages: an activation, and a sum or
+    product with a tensor of the same shape, move into the epilogue region of
+    the f32 linear before them when nothing else reads its result. So a
+    residual add or the product with a gate costs no pass over memory. Of two
+    linears that are multiplied, the later one takes the product.
+
+    Before:
+    ```mlir
+    %0 = lathe.linear %x, %w bias(%b) : ... -> tensor<?x4xf32>
+    %1 = lathe.activation relu %0 : tensor<?x4xf32>
+    %2 = lathe.onnx "Add"(%1, %r) {opset = 14 : i64} : ... -> tensor<?x4xf32>
+    ```
+    After:
+    ```mlir
+    %0 = lathe.linear %x, %w bias(%b) epilogue(%r) {
+    ^bb0(%sum: f32, %extra: f32):
+      %cst = arith.constant 0.000000e+00 : f32
+      %1 = arith.maximumf %sum, %cst : f32
+      %2 = arith.addf %1, %extra : f32
+      lathe.yield %2 : f32
+    } : ... -> tensor<?x4xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect"];
+}
+
 def LowerStagePass : Pass<"lathe-lower-stage", "::mlir::ModuleOp"> {
   let summary = "A stage in linalg on tensors and kernel calls";
   let description = [{

@@ -25,6 +25,9 @@ namespace lathe {
 enum class PartLayout {
   /// A linear weight `[K, N]` as f32 `[ceil(N/64)][K][64]`, zeros behind N.
   Panels,
+  /// The same rounded to bf16, two rows of K side by side in 32 bits, the first
+  /// in the low half: `[ceil(N/64)][ceil(K/2)][64][2]`.
+  PairPanels,
   /// A weight of rank 1 as f32, zeros up to a multiple of 64 elements.
   Vector,
   /// A table `[rows, columns]`, row-major, in `rowsElementType`.

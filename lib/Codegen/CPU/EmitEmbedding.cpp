@@ -64,6 +64,36 @@ static Value rowStart(KernelBuilder &b, const EmbeddingSpec &spec,
   return b.add(start, lane);
 }
 
+/// Copies the row `number` of a table of bf16 pairs, a pair at a time: its
+/// elements lie a line apart.
+static void copyPairs(KernelBuilder &b, const EmbeddingSpec &spec,
+                      const StridedView &table, Value number, Value output,
+                      Value row) {
+  int64_t pairs = llvm::divideCeil(spec.columns, 2);
+  Value panel = b.divFloor(number, kPanelColumns);
+  Value lane = b.rem(number, kPanelColumns);
+  Value start =
+      b.add(b.add(table.offset, b.mul(panel, pairs * kPanelColumns)), lane);
+  Value sixteen = arith::ConstantOp::create(b, b.getI32IntegerAttr(16));
+  Value high = arith::ConstantOp::create(b, b.getI32IntegerAttr(-65536));
+  auto store = [&](Value bits, Value column) {
+    Value value = arith::BitcastOp::create(b, b.getF32Type(), bits);
+    b.storeScalar(value, output, b.add(row, column));
+  };
+  auto load = [&](Value pair) {
+    return b.loadScalar(table.memory, b.add(start, b.mul(pair, kPanelColumns)));
+  };
+  b.forRange(b.index(0), b.index(spec.columns / 2), 1, [&](Value pair) {
+    Value bits = load(pair);
+    Value column = b.mul(pair, 2);
+    store(arith::ShLIOp::create(b, bits, sixteen), column);
+    store(arith::AndIOp::create(b, bits, high), b.add(column, 1));
+  });
+  if (spec.columns % 2 != 0)
+    store(arith::ShLIOp::create(b, load(b.index(pairs - 1)), sixteen),
+          b.index(spec.columns - 1));
+}
+
 func::FuncOp lathe::emitEmbeddingKernel(ModuleOp module, StringRef name,
                                         const EmbeddingSpec &spec,
                                         const CpuTarget &target) {
@@ -95,8 +125,10 @@ func::FuncOp lathe::emitEmbeddingKernel(ModuleOp module, StringRef name,
   b.forall({rows}, grain, [&](ValueRange units) {
     Value id = b.loadScalar(ids, b.add(idOffset, units[0]));
     Value number = resolve(b, ctx, id, count);
-    Value source = rowStart(b, spec, table, number);
     Value row = b.add(offset, b.mul(units[0], spec.columns));
+    if (spec.inPairs)
+      return copyPairs(b, spec, table, number, output, row);
+    Value source = rowStart(b, spec, table, number);
     b.forRange(b.index(0), b.index(whole), lanes, [&](Value column) {
       b.store(table.load(b, source, column, lanes), output, b.add(row, column));
     });

@@ -16,7 +16,9 @@
 #include "lathe/Codegen/CPU/EmitLinear.h"
 #include "lathe/Codegen/CPU/VectorizeRegion.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace lathe;
@@ -28,8 +30,8 @@ namespace {
 constexpr int64_t kTileRows = 6;
 /// Rows of a unit of work: enough to pay for a dispatch, few enough to share.
 constexpr int64_t kBlockRows = 96;
-/// A panel with more rows than kLongK is summed in blocks near kBlockK rows,
-/// which the second-level cache holds.
+/// A panel with more rows (or pairs of rows) than kLongK is summed in blocks
+/// near kBlockK of them, which the second-level cache holds.
 constexpr int64_t kLongK = 1536;
 constexpr int64_t kBlockK = 768;
 /// Steps of k in one turn of the inner loop.
@@ -48,8 +50,16 @@ private:
   void emitUnit(Value panel, Value block);
   void emitTile(int64_t rows);
   void emitPass(int64_t rows, int64_t columns, Value column);
+  /// How the elements of one step are multiplied.
+  enum class Step { Floats, PairDots, LowHalves, HighHalves };
   SmallVector<Value> emitStep(int64_t rows, int64_t vectors, Value column,
                               Value k, ValueRange sums);
+  SmallVector<Value> emitStep(Step kind, int64_t rows, int64_t vectors,
+                              Value column, Value k, ValueRange sums);
+  Value loadWeights(Step kind, Value column, Value k);
+  Value loadElement(Step kind, int64_t row, Value k);
+  Value fromPairs(Step kind, Value pairs);
+  Value multiplyAdd(Step kind, Value a, Value b, Value sum);
   void emitEpilogue(int64_t columns);
   Value loadExtra(size_t number, Value row, Value column, Value mask);
 
@@ -103,7 +113,7 @@ int64_t LinearEmitter::getTileColumns(int64_t rows) const {
 
 LogicalResult LinearEmitter::emit() {
   Value blocks = b.divCeil(b.dim(y, 0), kBlockRows);
-  int64_t panelBytes = spec.inputs * kPanelColumns * sizeof(float);
+  int64_t panelBytes = spec.getSteps() * kPanelColumns * sizeof(float);
   int64_t grain = std::max<int64_t>(1, kGrainBytes / panelBytes);
   b.forall({b.index(spec.getPanels()), blocks}, grain,
            [&](ValueRange unit) { emitUnit(unit[0], unit[1]); });
@@ -117,8 +127,8 @@ void LinearEmitter::emitUnit(Value panelNumber, Value block) {
   Value begin = b.mul(block, kBlockRows);
   rowEnd = b.minIndex(b.add(begin, kBlockRows), b.dim(y, 0));
 
-  int64_t blocks =
-      spec.inputs > kLongK ? llvm::divideCeil(spec.inputs, kBlockK) : 1;
+  int64_t steps = spec.getSteps();
+  int64_t blocks = steps > kLongK ? llvm::divideCeil(steps, kBlockK) : 1;
   partial = b.stack({blocks > 1 ? kBlockRows : kTileRows, kPanelColumns});
   auto tiles = [&](Value last) {
     b.forRange(begin, rowEnd, kTileRows, [&](Value row) {
@@ -135,20 +145,20 @@ void LinearEmitter::emitUnit(Value panelNumber, Value block) {
   };
   if (blocks == 1) {
     kBegin = b.index(0);
-    kEnd = b.index(spec.inputs);
+    kEnd = b.index(steps);
     tiles({});
     return;
   }
-  int64_t size = llvm::alignTo(llvm::divideCeil(spec.inputs, blocks), 8);
-  b.forRange(b.index(0), b.index(spec.inputs), size, [&](Value k) {
+  int64_t size = llvm::alignTo(llvm::divideCeil(steps, blocks), 8);
+  b.forRange(b.index(0), b.index(steps), size, [&](Value k) {
     kBegin = k;
-    kEnd = b.minIndex(b.add(k, size), b.index(spec.inputs));
+    kEnd = b.minIndex(b.add(k, size), b.index(steps));
     auto is = [&](Value value, int64_t number) {
       return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, value,
                                    b.index(number));
     };
     firstBlock = is(k, 0);
-    tiles(is(kEnd, spec.inputs));
+    tiles(is(kEnd, steps));
   });
 }
 
@@ -199,7 +209,7 @@ void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
   }
 
   Value evenEnd = kEnd;
-  if (spec.inputs % kUnroll != 0)
+  if (spec.getSteps() % kUnroll != 0)
     evenEnd = b.sub(kEnd, b.rem(b.sub(kEnd, kBegin), kUnroll));
   sums = b.forRange(
       kBegin, evenEnd, kUnroll, sums, [&](Value k, ValueRange carried) {
@@ -208,7 +218,7 @@ void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
           next = emitStep(count, vectors, column, b.add(k, step), next);
         return next;
       });
-  if (spec.inputs % kUnroll != 0)
+  if (spec.getSteps() % kUnroll != 0)
     sums = b.forRange(evenEnd, kEnd, 1, sums, [&](Value k, ValueRange carried) {
       return emitStep(count, vectors, column, k, carried);
     });
@@ -218,31 +228,84 @@ void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
       b.store(sums[r * vectors + n], partial, at(r, n));
 }
 
+Value LinearEmitter::fromPairs(Step kind, Value pairs) {
+  auto type = cast<VectorType>(pairs.getType());
+  if (kind == Step::PairDots) {
+    auto halves = VectorType::get({2 * type.getNumElements()},
+                                  BFloat16Type::get(b.getContext()));
+    return vector::BitCastOp::create(b, halves, pairs);
+  }
+  // A bf16 is the high half of the f32 of the same value.
+  auto splat = [&](uint32_t bits) -> Value {
+    return arith::ConstantOp::create(
+        b, DenseElementsAttr::get(type, APInt(32, bits)));
+  };
+  if (kind == Step::LowHalves)
+    pairs = arith::ShLIOp::create(b, pairs, splat(16));
+  else
+    pairs = arith::AndIOp::create(b, pairs, splat(0xffff0000));
+  return vector::BitCastOp::create(b, b.getVectorType(), pairs);
+}
+
+Value LinearEmitter::loadWeights(Step kind, Value column, Value k) {
+  if (kind == Step::Floats)
+    return b.load(w, {panel, k, column});
+  auto type = VectorType::get({lanes}, b.getI32Type());
+  return fromPairs(
+      kind, vector::LoadOp::create(b, type, w, ValueRange{panel, k, column}));
+}
+
+Value LinearEmitter::loadElement(Step kind, int64_t row, Value k) {
+  Value element = b.broadcast(b.loadScalar(x, {b.add(row0, row), k}));
+  return kind == Step::Floats ? element : fromPairs(kind, element);
+}
+
+Value LinearEmitter::multiplyAdd(Step kind, Value x, Value y, Value sum) {
+  if (kind != Step::PairDots)
+    return b.fma(x, y, sum);
+  return LLVM::CallIntrinsicOp::create(
+             b, sum.getType(),
+             b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
+             ValueRange{sum, x, y})
+      .getResult(0);
+}
+
 /// sums + x[rows, k] * W[k, columns].
 SmallVector<Value> LinearEmitter::emitStep(int64_t count, int64_t vectors,
                                            Value column, Value k,
                                            ValueRange sums) {
-  auto loadWeights = [&](int64_t n) {
-    return b.load(w, {panel, k, b.add(column, n * lanes)});
-  };
-  auto loadElement = [&](int64_t r) {
-    return b.broadcast(b.loadScalar(x, {b.add(row0, r), k}));
-  };
+  if (!spec.pairs)
+    return emitStep(Step::Floats, count, vectors, column, k, sums);
+  if (b.getTarget().level == CpuLevel::Avx512Bf16)
+    return emitStep(Step::PairDots, count, vectors, column, k, sums);
+  // Both halves are loaded twice: registers are for the sums.
+  SmallVector<Value> low =
+      emitStep(Step::LowHalves, count, vectors, column, k, sums);
+  return emitStep(Step::HighHalves, count, vectors, column, k, low);
+}
+
+SmallVector<Value> LinearEmitter::emitStep(Step kind, int64_t count,
+                                           int64_t vectors, Value column,
+                                           Value k, ValueRange sums) {
   // The operand with fewer vectors stays in registers, the other comes one by
   // one: three rows by four vectors leave room for no more.
   bool rowsOutside = count >= vectors;
   int64_t outer = rowsOutside ? count : vectors;
   int64_t inner = rowsOutside ? vectors : count;
+  auto load = [&](bool isRow, int64_t number) {
+    return isRow ? loadElement(kind, number, k)
+                 : loadWeights(kind, b.add(column, number * lanes), k);
+  };
   SmallVector<Value> kept;
   for (int64_t i = 0; i < inner; ++i)
-    kept.push_back(rowsOutside ? loadWeights(i) : loadElement(i));
+    kept.push_back(load(!rowsOutside, i));
   SmallVector<Value> next(sums);
   for (int64_t o = 0; o < outer; ++o) {
-    Value passing = rowsOutside ? loadElement(o) : loadWeights(o);
+    Value passing = load(rowsOutside, o);
     for (int64_t i = 0; i < inner; ++i) {
       Value &sum = next[rowsOutside ? o * vectors + i : i * vectors + o];
-      sum = rowsOutside ? b.fma(passing, kept[i], sum)
-                        : b.fma(kept[i], passing, sum);
+      sum = rowsOutside ? multiplyAdd(kind, passing, kept[i], sum)
+                        : multiplyAdd(kind, kept[i], passing, sum);
     }
   }
   return next;
@@ -315,17 +378,19 @@ FailureOr<func::FuncOp> lathe::emitLinearKernel(ModuleOp module, StringRef name,
                                                 const CpuTarget &target) {
   MLIRContext *context = module.getContext();
   auto f32 = Float32Type::get(context);
-  int64_t stride = spec.xStride ? spec.xStride : spec.inputs;
+  int64_t steps = spec.getSteps();
+  Type element = spec.pairs ? Type(IntegerType::get(context, 32)) : f32;
+  int64_t stride = spec.xStride ? spec.xStride : steps;
   MemRefLayoutAttrInterface layout;
-  if (stride != spec.inputs)
+  if (stride != steps)
     layout = StridedLayoutAttr::get(context, 0, {stride, 1});
   auto rowsOf = [&](int64_t columns) {
     return MemRefType::get({ShapedType::kDynamic, columns}, f32);
   };
 
   SmallVector<Type> types = {
-      MemRefType::get({ShapedType::kDynamic, spec.inputs}, f32, layout),
-      MemRefType::get({spec.getPanels(), spec.inputs, kPanelColumns}, f32)};
+      MemRefType::get({ShapedType::kDynamic, steps}, element, layout),
+      MemRefType::get({spec.getPanels(), steps, kPanelColumns}, element)};
   if (spec.bias)
     types.push_back(MemRefType::get({spec.getPanels() * kPanelColumns}, f32));
   for (ExtraKind kind : spec.extras) {

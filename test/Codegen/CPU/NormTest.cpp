@@ -8,7 +8,9 @@
 #include "NormTest.h"
 #include "KernelHarness.h"
 #include "lathe/Codegen/CPU/EmitNorm.h"
+#include "lathe/Codegen/CPU/EmitRoundPairs.h"
 #include "lathe/Codegen/CPU/EmitSoftmax.h"
+#include "lathe/Dialect/NarrowFloat.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cmath>
@@ -235,4 +237,68 @@ void lathe::test::timeNorms(MLIRContext *context, const CpuTarget &target,
   void *args[] = {x.data(), y.data()};
   int64_t dims[] = {rows, columns, rows, columns};
   report("softmax", measure([&] { loaded->entry(&pool.ctx, args, dims); }), 2);
+}
+
+//===----------------------------------------------------------------------===//
+// Rounding to pairs
+//===----------------------------------------------------------------------===//
+
+/// Numbers that round in every way there is; none of them is subnormal.
+static float pickNumber(int64_t i) {
+  const float special[] = {0.0f,
+                           -0.0f,
+                           std::numeric_limits<float>::infinity(),
+                           std::numeric_limits<float>::quiet_NaN(),
+                           1.00390625f,  // a tie, down to even
+                           1.01171875f,  // a tie, up to even
+                           1.003906369f, // just above a tie
+                           3.4e38f,      // becomes infinite
+                           1.25f};
+  if (i % 3 == 0)
+    return special[i / 3 % std::size(special)];
+  return (i % 2 ? -1.0f : 1.0f) * std::exp(float(i % 113) - 56.0f);
+}
+
+static bool checkRoundPairs(MLIRContext *context, const CpuTarget &target,
+                            int64_t columns) {
+  auto loaded = compile(context, target, [&](ModuleOp module) {
+    return emitRoundPairsKernel(module, "kernel", columns, target);
+  });
+  if (!loaded)
+    return false;
+  int64_t pairs = (columns + 1) / 2;
+  for (int64_t rows : {0, 1, 5}) {
+    Buffer x(rows * columns), y(rows * pairs);
+    for (int64_t i = 0; i < rows * columns; ++i)
+      x[i] = pickNumber(i);
+    void *args[] = {x.data(), y.data()};
+    int64_t dims[] = {rows, rows};
+    Pool pool(2);
+    loaded->entry(&pool.ctx, args, dims);
+    auto *halves = reinterpret_cast<const uint16_t *>(y.data());
+    for (int64_t i = 0; i < 2 * rows * pairs; ++i) {
+      int64_t row = i / (2 * pairs), column = i % (2 * pairs);
+      uint16_t expected =
+          column < columns ? bfloatBits(x[row * columns + column]) : 0;
+      // NaNs are equal whatever their bits.
+      bool isNaN = std::isnan(bfloatValue(expected)) &&
+                   std::isnan(bfloatValue(halves[i]));
+      if (halves[i] != expected && !isNaN) {
+        llvm::outs() << "columns " << columns << ", row " << row << ", column "
+                     << column << ": " << halves[i] << ", not " << expected
+                     << "\n";
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+bool lathe::test::checkRoundPairs(MLIRContext *context,
+                                  const CpuTarget &target) {
+  for (int64_t columns : {1, 2, 7, 15, 16, 17, 31, 32, 33, 40, 64, 384, 577})
+    if (!::checkRoundPairs(context, target, columns))
+      return false;
+  llvm::outs() << "ok\n";
+  return true;
 }

@@ -17,6 +17,8 @@ namespace lathe::test {
 /// and returns false then.
 bool checkNorms(mlir::MLIRContext *context, const CpuTarget &target);
 bool checkSoftmax(mlir::MLIRContext *context, const CpuTarget &target);
+/// The same of the kernel that rounds rows to pairs of bf16.
+bool checkRoundPairs(mlir::MLIRContext *context, const CpuTarget &target);
 
 /// Prints the time of a residual norm and a softmax of `rows` x `columns`.
 void timeNorms(mlir::MLIRContext *context, const CpuTarget &target,

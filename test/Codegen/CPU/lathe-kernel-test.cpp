@@ -16,6 +16,7 @@
 #include "NormTest.h"
 #include "lathe/Codegen/CPU/EmitLinear.h"
 #include "lathe/Codegen/CPU/Pipeline.h"
+#include "lathe/Dialect/NarrowFloat.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -43,6 +44,9 @@ static cl::opt<std::string> letters(
         "b bias, then in this order: g gelu, l relu, r add a tensor, i the "
         "same in place, p multiply by a tensor, v add a row, s multiply "
         "by a scalar"));
+static cl::opt<bool> pairs("pairs", cl::desc("x and w as pairs of bf16"));
+static cl::opt<bool> roundRows("round",
+                               cl::desc("check the rounding of rows to pairs"));
 static cl::list<int64_t> rowCounts("m", cl::desc("rows"), cl::CommaSeparated);
 static cl::opt<int> threads("workers", cl::desc("threads of the second run"),
                             cl::init(2));
@@ -156,18 +160,46 @@ static double applyEpilogue(double value, ArrayRef<double> extras) {
   return value;
 }
 
+/// Rounds `values` to bf16 in place.
+static void roundAll(Buffer &values) {
+  for (float &value : values)
+    value = bfloatValue(bfloatBits(value));
+}
+
+/// `rows` rows of x, or of panels, with two neighbours along K in each element:
+/// those `distance` apart in `from`, of `inputs` in a row.
+static void packPairs(const float *from, int64_t inputs, int64_t distance,
+                      int64_t lanes, uint32_t *to) {
+  for (int64_t k = 0; k < inputs; k += 2)
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      uint32_t low = bfloatBits(from[k * distance + lane]);
+      uint32_t high =
+          k + 1 < inputs ? bfloatBits(from[(k + 1) * distance + lane]) : 0;
+      *to++ = low | high << 16;
+    }
+}
+
 /// Buffers of one call and the pointers to them.
 struct Operands {
-  Buffer x, y;
+  Buffer x, packed, y;
   std::vector<Buffer> extras;
   std::vector<void *> args;
   std::vector<int64_t> dims;
 
   Operands(const LinearSpec &spec, int64_t rows, Buffer &w, Buffer &bias)
       : x(rows == 0 ? 0 : (rows - 1) * rowStride(spec) + spec.inputs),
+        packed(spec.pairs ? rows * spec.getSteps() : 0),
         y(rows * spec.outputs) {
     x.fill(rows);
     args = {x.data(), w.data()};
+    if (spec.pairs) {
+      roundAll(x);
+      auto *out = reinterpret_cast<uint32_t *>(packed.data());
+      for (int64_t row = 0; row < rows; ++row)
+        packPairs(x.data() + row * rowStride(spec), spec.inputs, 1, 1,
+                  out + row * spec.getSteps());
+      args[0] = packed.data();
+    }
     dims = {rows};
     if (stride < 0)
       dims.push_back(rowStride(spec));
@@ -231,15 +263,16 @@ static double compare(const LinearSpec &spec, const Operands &operands,
 // Modes
 //===----------------------------------------------------------------------===//
 
+/// `w` as the reference reads it, `packed` as the kernel does.
 static int check(const LinearSpec &spec, EntryFn entry, Buffer &w,
-                 Buffer &bias) {
+                 Buffer &packed, Buffer &bias) {
   SmallVector<int64_t> counts(rowCounts.begin(), rowCounts.end());
   if (counts.empty())
     counts = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,
               10, 11, 12, 13, 16, 17, 23, 29, 64, 197};
   double worst = 0;
   for (int64_t rows : counts) {
-    Operands one(spec, rows, w, bias), many(spec, rows, w, bias);
+    Operands one(spec, rows, packed, bias), many(spec, rows, packed, bias);
     Pool single(1), several(threads);
     entry(&single.ctx, one.args.data(), one.dims.data());
     entry(&several.ctx, many.args.data(), many.dims.data());
@@ -344,6 +377,8 @@ int main(int argc, char **argv) {
     return checkNorms(&context, target) ? 0 : 1;
   if (softmax)
     return checkSoftmax(&context, target) ? 0 : 1;
+  if (roundRows)
+    return checkRoundPairs(&context, target) ? 0 : 1;
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
 
   LinearSpec spec;
@@ -351,6 +386,7 @@ int main(int argc, char **argv) {
   spec.outputs = outputs;
   spec.xStride = stride < 0 ? ShapedType::kDynamic : stride;
   spec.bias = has('b');
+  spec.pairs = pairs;
   Region region;
   buildRegion(region, &context, spec.extras);
   if (StringRef(letters).find_first_not_of("b") != StringRef::npos)
@@ -376,9 +412,20 @@ int main(int argc, char **argv) {
           0;
   Buffer bias(spec.getPanels() * kPanelColumns);
   bias.fill(2);
+  Buffer packed(spec.pairs ? spec.getPanels() * spec.getSteps() * kPanelColumns
+                           : 0);
+  if (spec.pairs) {
+    roundAll(w);
+    auto *out = reinterpret_cast<uint32_t *>(packed.data());
+    for (int64_t panel = 0; panel < spec.getPanels(); ++panel)
+      packPairs(w.data() + panel * inputs * kPanelColumns, inputs,
+                kPanelColumns, kPanelColumns,
+                out + panel * spec.getSteps() * kPanelColumns);
+  }
+  Buffer &given = spec.pairs ? packed : w;
   if (bench || cold) {
-    time(spec, loaded.entry, w, bias, target);
+    time(spec, loaded.entry, given, bias, target);
     return 0;
   }
-  return check(spec, loaded.entry, w, bias);
+  return check(spec, loaded.entry, w, given, bias);
 }

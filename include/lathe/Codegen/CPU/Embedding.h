@@ -22,6 +22,9 @@ struct EmbeddingSpec {
   /// The table is the weight of a linear, whose output columns are the rows
   /// here: panels [ceil(count / 64)][columns][64] of f32.
   bool inPanels = false;
+  /// Those panels hold pairs of bf16, [ceil(count / 64)][ceil(columns/2)][64]
+  /// of i32, which is the table's element type then.
+  bool inPairs = false;
   /// i64 (also when null) or i32.
   mlir::Type idType;
 };

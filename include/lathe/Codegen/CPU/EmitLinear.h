@@ -49,10 +49,14 @@ struct LinearSpec {
   /// ShapedType::kDynamic where only the memref knows.
   int64_t xStride = 0;
   bool bias = false;
+  /// x and the weights are pairs of bf16 along K instead of f32.
+  bool pairs = false;
   llvm::SmallVector<ExtraKind> extras;
   /// Null: the sum is the result.
   EpilogueFn epilogue;
 
+  /// Rows of a panel, and columns of x as they lie in memory.
+  int64_t getSteps() const { return pairs ? (inputs + 1) / 2 : inputs; }
   int64_t getPanels() const {
     return (outputs + kPanelColumns - 1) / kPanelColumns;
   }
@@ -67,13 +71,18 @@ struct LinearSpec {
 ///       extras…,                   // see ExtraKind
 ///       %y: memref<?xNxf32>)
 ///
+/// or, with `pairs`, %x: memref<?xHxi32> (see emitRoundPairsKernel) and
+/// %w: memref<PxHx64xi32>, H = ceil(K/2), two rows of K in each element;
+///
 /// which computes y[m, n] = epilogue(sum over k of x[m, k] * W[k, n] +
 /// bias[n]). M is the first dim of y. y may be the same buffer as a Tensor
 /// extra, and must not overlap anything else.
 ///
 /// Sums run over k in ascending order in f32 with fused multiply-adds (blocks
 /// of at most 1536 terms go through memory unrounded), so a row's result
-/// depends neither on M nor on the number of threads.
+/// depends neither on M nor on the number of threads. Pairs are multiplied and
+/// summed by `vdpbf16ps` where the target has it, else one after the other as
+/// f32.
 mlir::FailureOr<mlir::func::FuncOp> emitLinearKernel(mlir::ModuleOp module,
                                                      llvm::StringRef name,
                                                      const LinearSpec &spec,
