@@ -4,7 +4,7 @@
 set(LATHE_DEBIAN_PACKAGES
     "clang-22 lld-22 llvm-22-dev llvm-22-tools libmlir-22-dev mlir-22-tools "
     "ninja-build ccache cmake protobuf-compiler libprotobuf-dev zlib1g-dev "
-    "nlohmann-json3-dev python3-venv")
+    "nlohmann-json3-dev libeigen3-dev python3-venv")
 string(CONCAT LATHE_DEBIAN_PACKAGES ${LATHE_DEBIAN_PACKAGES})
 
 if(NOT MLIR_DIR)
@@ -37,7 +37,7 @@ add_definitions(${LATHE_LLVM_DEFINITIONS})
 # Two copies of MLIR in one process mean two sets of TypeIDs: always the dylib.
 set(MLIR_LINK_MLIR_DYLIB ON)
 
-foreach(package Protobuf ZLIB nlohmann_json Threads)
+foreach(package Protobuf ZLIB nlohmann_json Eigen3 Threads)
   find_package(${package} QUIET)
   if(NOT ${package}_FOUND)
     message(FATAL_ERROR "Lathe needs ${package}.\n"

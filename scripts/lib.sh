@@ -9,7 +9,7 @@ lathe_packages="
   clang-22 clang-format-22 libclang-rt-22-dev lld-22 llvm-22-dev llvm-22-tools
   libmlir-22-dev mlir-22-tools
   cmake ninja-build ccache git
-  protobuf-compiler libprotobuf-dev zlib1g-dev nlohmann-json3-dev
+  protobuf-compiler libprotobuf-dev zlib1g-dev nlohmann-json3-dev libeigen3-dev
   python3 python3-venv"
 
 say() { printf '%s\n' "$*" >&2; }

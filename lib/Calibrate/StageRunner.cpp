@@ -282,14 +282,16 @@ llvm::Error StageRunner::runStages(unsigned chunk, unsigned begin, unsigned end,
     if (llvm::Error error = toError(session->setSkipped(
             stage, gone[stage] || llvm::is_contained(left, stage))))
       return error;
-  if (!observe)
+  if (!observe && !edit)
     return toError(session->run(begin, end));
   for (unsigned stage = begin; stage < end; ++stage) {
-    if (stage % stride == 0)
+    if (observe && stage % stride == 0)
       keep(chunk, stage);
     if (llvm::Error error = toError(session->run(stage, stage + 1)))
       return error;
-    if (*observe)
+    if (edit && !session->isSkipped(stage))
+      edit(stage);
+    if (observe && *observe)
       (*observe)(chunk, stage);
   }
   return llvm::Error::success();
@@ -331,15 +333,18 @@ llvm::Error StageRunner::runWhole(unsigned chunk, unsigned end) {
 llvm::Error StageRunner::remove(llvm::ArrayRef<unsigned> stages) {
   for (unsigned stage : stages)
     gone[stage] = true;
-  unsigned begin = *std::min_element(stages.begin(), stages.end());
-  begin = begin / stride * stride;
-  unsigned end = (gone.size() - 1) / stride * stride + 1;
-  Observe keepOnly;
+  return refresh(*std::min_element(stages.begin(), stages.end()));
+}
+
+llvm::Error StageRunner::refresh(unsigned stage, const Observe &observe) {
+  unsigned begin = stage / stride * stride;
+  unsigned end =
+      observe ? gone.size() : (gone.size() - 1) / stride * stride + 1;
   for (unsigned chunk = 0; chunk < numChunks; ++chunk) {
     if (llvm::Error error = bind(chunk))
       return error;
     restore(chunk, begin);
-    if (llvm::Error error = runStages(chunk, begin, end, {}, &keepOnly))
+    if (llvm::Error error = runStages(chunk, begin, end, {}, &observe))
       return error;
   }
   return llvm::Error::success();

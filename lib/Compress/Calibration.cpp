@@ -10,5 +10,6 @@
 void lathe::registerCompressCalibration() {
   registerCalibration("lathe-ffn-skip", makeFfnSkipRequest);
   registerCalibration("lathe-finercut", makeFinerCutRequest);
+  registerCalibration("lathe-fuse-gpt", makeFuseGptRequest);
   registerCalibration("lathe-shortgpt", makeShortGptRequest);
 }

@@ -86,6 +86,15 @@ public:
   /// Removes `stages` for good and brings what is kept up to date.
   llvm::Error remove(llvm::ArrayRef<unsigned> stages);
 
+  /// Called after each stage that runs, in every run; it may change what the
+  /// stage wrote, as another weight would. Null: none.
+  using Edit = std::function<void(unsigned stage)>;
+  void setEdit(Edit edit) { this->edit = std::move(edit); }
+
+  /// Brings what is kept up to date after `stage` has come to compute something
+  /// else; `observe` as in `prepare`.
+  llvm::Error refresh(unsigned stage, const Observe &observe = nullptr);
+
   /// Puts everything back that was removed.
   llvm::Error reset();
 
@@ -125,6 +134,7 @@ private:
   int64_t numItems = 0, numPositions = 0, chunkItems = 1;
   unsigned numChunks = 0, stride = 1, scoredOutput = 0;
   std::vector<bool> gone;
+  Edit edit;
   std::vector<double> leastSeconds;
   /// Values written before a stage and read by it or later.
   std::vector<std::vector<rt::Ref>> live;

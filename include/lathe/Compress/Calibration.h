@@ -19,6 +19,8 @@ makeFfnSkipRequest(mlir::Pass &pass);
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
 makeFinerCutRequest(mlir::Pass &pass);
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
+makeFuseGptRequest(mlir::Pass &pass);
+llvm::Expected<std::unique_ptr<CalibrationRequest>>
 makeShortGptRequest(mlir::Pass &pass);
 /// @}
 

@@ -180,7 +180,50 @@ def FinerCut : Lathe_CompressPass<"lathe-finercut"> {
     Option<"includeFirst", "include-first", "bool", /*default=*/"false",
            "Try the first sub-layer too">,
     Option<"search", "search", "std::string", /*default=*/"\"greedy\"",
-           "`greedy`, or `one-shot`: by the distances of the single removals">
+           "`greedy`, or `one-shot`: by the distances of the single removals">,
+    Option<"refit", "refit", "bool", /*default=*/"false",
+           "Fold maps into the sub-layers that are left, so that the residual "
+           "stream follows the original's; fitted when calibrating with refit "
+           "and the same cut">
+  ];
+}
+
+def FuseGpt : Lathe_CompressPass<"lathe-fuse-gpt"> {
+  let summary = "Cuts the blocks that the last stream needs least, and refits";
+  let description = [{
+    Removes whole blocks in the order that `lathe calibrate --for
+    lathe-fuse-gpt` found: at each step the one whose removal, given all before
+    it, changes the residual stream behind the last block least, by the mean
+    over the calibration rows of 1 - cos (macro influence). With `refit` the
+    branch of each sub-layer beside a cut is mapped by a matrix, folded into its
+    last linear, so that the stream follows the original's: the least-squares
+    solution on the calibration data, instead of the training that the paper
+    does. A map that brings the output on the quarter of the items that is held
+    out no nearer to the original's is not used.
+
+    Before:
+    ```mlir
+    %1 = lathe.block <"blocks.0"> { ... }
+    %2 = lathe.block <"blocks.1"> { ... }
+    ```
+    After `lathe-fuse-gpt{profile=m.profile cut=1 refit=true}`, with the weights
+    of the last linears of `blocks.0` replaced:
+    ```mlir
+    %1 = lathe.block <"blocks.0"> { ... }
+    ```
+
+    Source: FuseGPT, arXiv 2411.14507.
+  }];
+  let options = [
+    Option<"profile", "profile", "std::string", /*default=*/"",
+           "Profile with the ranking">,
+    Option<"cut", "cut", "unsigned", /*default=*/"0", "Blocks to cut">,
+    Option<"ratio", "ratio", "double", /*default=*/"0",
+           "Share of all blocks to cut">,
+    Option<"budget", "budget", "std::string", /*default=*/"",
+           "`latency:SHARE` or `bytes:SHARE`: what may be left of the whole">,
+    Option<"refit", "refit", "bool", /*default=*/"false",
+           "Fold fitted maps into what is left">
   ];
 }
 

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CutBudget.h"
+#include "Refit.h"
 #include "lathe/Compress/Skip/SublayerSurgery.h"
 #include "lathe/Dialect/ModuleRecord.h"
 #include <cmath>
@@ -227,8 +228,18 @@ LogicalResult lathe::applyRanking(ModuleOp model, const Profile &profile,
   });
 }
 
+llvm::Expected<size_t> lathe::stepsFor(ModuleOp model, const Profile &profile,
+                                       const Ranking &ranking,
+                                       const CutBudget &budget) {
+  auto prefix = choosePrefix(model, profile, "", ranking, budget);
+  if (!prefix)
+    return prefix.takeError();
+  return prefix->steps;
+}
+
 LogicalResult lathe::applyRanking(ModuleOp model, StringRef path, StringRef key,
-                                  const CutBudget &budget, StringRef pass) {
+                                  const CutBudget &budget, StringRef pass,
+                                  bool refit) {
   auto fail = [&](const Twine &reason) {
     return model.emitError() << pass << ": " << reason;
   };
@@ -247,5 +258,14 @@ LogicalResult lathe::applyRanking(ModuleOp model, StringRef path, StringRef key,
   if (ranking == profile->rankings.end())
     return fail("profile '" + path + "' has no ranking '" + key +
                 "'; calibrate for this pass with these options");
-  return applyRanking(model, *profile, path, ranking->second, budget, pass);
+  if (!refit)
+    return applyRanking(model, *profile, path, ranking->second, budget, pass);
+  auto prefix = choosePrefix(model, *profile, path, ranking->second, budget);
+  if (!prefix)
+    return fail(llvm::toString(prefix.takeError()));
+  if (failed(
+          applyRanking(model, *profile, path, ranking->second, budget, pass)))
+    return failure();
+  return applyMaps(model, *profile, path, refitPrefix(key, prefix->steps),
+                   pass);
 }

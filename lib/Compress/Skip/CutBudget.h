@@ -46,10 +46,16 @@ double neededCost(const CutBudget &budget, size_t groups);
 
 /// Loads `path`, takes as much of its ranking `key` as `budget` asks for and
 /// cuts it from `model` under the name of `pass`. What is cut already counts,
-/// if it is the ranking's beginning.
+/// if it is the ranking's beginning. With `refit` the maps that were fitted for
+/// exactly this cut (Refit.h) are folded into what is left.
 mlir::LogicalResult applyRanking(mlir::ModuleOp model, llvm::StringRef path,
                                  llvm::StringRef key, const CutBudget &budget,
-                                 llvm::StringRef pass);
+                                 llvm::StringRef pass, bool refit = false);
+
+/// How many steps of `ranking` `budget` asks for on the model that it is of.
+llvm::Expected<size_t> stepsFor(mlir::ModuleOp model, const Profile &profile,
+                                const Ranking &ranking,
+                                const CutBudget &budget);
 
 /// The same on a ranking at hand.
 mlir::LogicalResult applyRanking(mlir::ModuleOp model, const Profile &profile,

@@ -29,7 +29,7 @@ struct FinerCut : lathe::impl::FinerCutBase<FinerCut> {
       return signalPassFailure();
     }
     if (failed(applyRanking(getOperation(), profile, request->key,
-                            request->budget, getArgument())))
+                            request->budget, getArgument(), refit)))
       signalPassFailure();
   }
 
@@ -59,6 +59,7 @@ llvm::Expected<RankingRequest::Options> FinerCut::options() const {
   result.includeFirst = includeFirst;
   result.oneShot = search == "one-shot";
   result.budget = *amount;
+  result.refit = refit;
   // What the ranking depends on, and nothing else.
   result.key = result.what + "." + distance;
   if (result.oneShot)

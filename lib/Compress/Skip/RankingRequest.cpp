@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "RankingRequest.h"
+#include "Refit.h"
 #include <cmath>
 
 using namespace lathe;
@@ -87,5 +88,23 @@ llvm::Error RankingRequest::run(CalibrationContext &context) {
   };
   auto found = options.oneShot ? oneShotSearch((*search)->candidates(), how)
                                : greedySearch((*search)->candidates(), how);
-  return found ? context.runner.reset() : found.takeError();
+  if (!found)
+    return found.takeError();
+  return options.refit ? refit(context, ranking) : context.runner.reset();
+}
+
+llvm::Error RankingRequest::refit(CalibrationContext &context,
+                                  const Ranking &ranking) {
+  if (options.budget.kind == CutBudget::Kind::None)
+    return llvm::createStringError(
+        "refit belongs to one cut; give cut=N, ratio=SHARE or a budget");
+  auto steps =
+      stepsFor(context.model, context.profile, ranking, options.budget);
+  if (!steps)
+    return steps.takeError();
+  std::vector<std::string> sites;
+  for (size_t i = 0; i < *steps; ++i)
+    llvm::append_range(sites, parseSiteGroup(ranking.steps[i].site));
+  return fitMaps(context, sites, options.search.distance,
+                 refitPrefix(options.key, *steps));
 }

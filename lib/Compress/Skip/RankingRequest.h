@@ -32,12 +32,16 @@ public:
     /// Whether the first sub-layer, or block, is tried at all.
     bool includeFirst = false;
     CutBudget budget;
+    /// Fit maps for what the budget cuts, too (Refit.h).
+    bool refit = false;
   };
   explicit RankingRequest(Options options) : options(std::move(options)) {}
 
   llvm::Error run(CalibrationContext &context) override;
 
 private:
+  llvm::Error refit(CalibrationContext &context, const Ranking &ranking);
+
   Options options;
 };
 
