@@ -69,9 +69,13 @@ static void transferAttention(Node &n) {
   bool hasPast = n.ranked(4) && n.in(4).rank() == 4;
   Poly past = hasPast ? n.shape(4)[2] : context.zero();
   Poly total = keys + past;
-  if (n.ranked(3))
-    n.engine.broadcast(SymbolicShape{batch, heads, length, total}, n.shape(3),
-                       n.op);
+  if (n.ranked(3) && !n.shape(3).empty()) {
+    SymbolicShape mask = n.shape(3);
+    // A mask for fewer keys than there are hides the rest.
+    if (mask.back().isConstant() && total.isConstant())
+      mask.back() = total;
+    n.engine.broadcast(SymbolicShape{batch, heads, length, total}, mask, n.op);
+  }
   SymbolicShape presentKey = {batch, kvHeads, total, keySize};
   SymbolicShape presentValue = {batch, kvHeads, total, valueSize};
   if (split && hasPast && n.ranked(5) && n.in(5).rank() == 4) {

@@ -30,6 +30,8 @@ for mode in range(4):
               reference=lambda *x, mode=mode, **a: [
                   y for i, y in enumerate(_compute_attention(*x, **a)) if i in (0, 3)])
 attention(24, q, k, v, None, None, None, array(I64, [5, 3]), is_causal=1, dynamic=False)
+# A mask for fewer keys than there are.
+attention(24, q, k, v, f32(2, 1, 3, 4), None, None, array(I64, [3, 4]), dynamic=False)
 attention(25, q, k, v, None, None, None, array(I64, [5, 3]), left_window_size=1,
           right_window_size=1, dynamic=False)
 attention(25, q, k, v, left_window_size=1, dynamic=False)
