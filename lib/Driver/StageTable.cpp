@@ -451,7 +451,7 @@ llvm::Error EntryBuilder::declareValues() {
             if (operand.getType() == result.getType() && refs.count(operand))
               cache = operand;
           if (cache)
-            refs[result] = refs[cache];
+            refs[result] = refs.lookup(cache);
           continue;
         }
         auto dtype = dtypeOf(result.getType());

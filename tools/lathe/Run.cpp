@@ -137,8 +137,8 @@ static void printOutput(const std::string &name, rt::TensorView tensor) {
       largest = std::max(largest, value);
       sum += value;
     }
-    llvm::outs() << llvm::formatv("  min {0:g6}  mean {1:g6}  max {2:g6}",
-                                  smallest, sum / count, largest);
+    llvm::outs() << llvm::format("  min %.6g  mean %.6g  max %.6g", smallest,
+                                 sum / count, largest);
   }
   llvm::outs() << "\n";
 }
