@@ -70,6 +70,11 @@ config.substitutions += [
     ("%cmake", config.lathe_cmake),
     ("%cxx", config.lathe_cxx),
     ("%cc", config.lathe_cc),
+    # For programs that link an instrumented library.
+    (
+        "%sanitize",
+        "-fsanitize=address,undefined" if config.lathe_sanitize in ("ON", "1", "TRUE") else "",
+    ),
 ]
 
 # Features.

@@ -46,6 +46,8 @@ llvm::MapVector<PayloadAttr, PayloadAttr> GatherPayloads::collect() {
   });
   getOperation()->walk<WalkOrder::PreOrder>(
       [&](Operation *op) { walker.walk(op->getAttrDictionary()); });
+  if (file.empty())
+    return blobs; // The caller reports it.
 
   llvm::StringMap<int64_t> offsets;
   uint64_t end = 0;
