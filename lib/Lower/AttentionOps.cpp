@@ -590,13 +590,20 @@ namespace {
 struct MaskAndBias {
   Pred mask;
   Poly bias;
+  /// The read ids of the mask arguments, in order.
+  SmallVector<unsigned> readIds;
 };
 } // namespace
 
-static FailureOr<MaskAndBias> parseMaskAndBias(IndexExprContext &terms,
-                                               AttentionOp op,
-                                               const ParseOptions &options) {
+static FailureOr<MaskAndBias>
+parseMaskAndBias(SymbolicShapes &shapes, AttentionOp op, Extents extents) {
+  IndexExprContext &terms = shapes.getContext();
   MaskAndBias forms;
+  for (Value argument : op.getMaskArgs())
+    forms.readIds.push_back(shapes.readIdOf(argument));
+  ParseOptions options;
+  options.extents = extents;
+  options.readIds = forms.readIds;
   if (std::optional<FormAttr> mask = op.getMask()) {
     auto parsed = parsePred(terms, mask->getText(), options);
     if (!parsed)
@@ -632,7 +639,6 @@ static Tensor markEmptyRows(TensorBuilder &t, const AttentionResults &results) {
 LogicalResult StageLowering::attendInLinalg(AttentionOp op) {
   if (op.getCache())
     return op.emitOpError("reads a cache, which tensors cannot say");
-  IndexExprContext &terms = t.getTerms();
   SymbolicShape shape = *shapeOf(op.getResult());
   Poly keys = keysOf(shapes, op);
   if (!keys)
@@ -648,14 +654,8 @@ LogicalResult StageLowering::attendInLinalg(AttentionOp op) {
   if (failed(q) || failed(k) || failed(v))
     return failure();
 
-  SmallVector<unsigned> readIds;
-  for (Value argument : op.getMaskArgs())
-    readIds.push_back(shapes.readIdOf(argument));
   SmallVector<Poly> points = {shape[0], heads, shape[1], keys};
-  ParseOptions options;
-  options.extents = points;
-  options.readIds = readIds;
-  FailureOr<MaskAndBias> forms = parseMaskAndBias(terms, op, options);
+  FailureOr<MaskAndBias> forms = parseMaskAndBias(shapes, op, points);
   if (failed(forms))
     return failure();
 
@@ -744,26 +744,21 @@ LogicalResult StageLowering::lowerAttention(AttentionOp op) {
   // Mask and bias.
   SmallVector<Poly> points = {batch, t.poly(heads), rows, keys};
   MaskForms forms(t, terms, points);
-  SmallVector<unsigned> readIds;
   SmallVector<Value> maskValues;
   SmallVector<Type> maskElements;
   for (Value argument : op.getMaskArgs()) {
     Tensor tensor = get(argument);
-    readIds.push_back(shapes.readIdOf(argument));
     maskValues.push_back(t.valueOf(tensor));
     maskElements.push_back(tensor.element);
   }
-  ParseOptions options;
-  options.extents = points;
-  options.readIds = readIds;
-  FailureOr<MaskAndBias> parsed = parseMaskAndBias(terms, op, options);
+  FailureOr<MaskAndBias> parsed = parseMaskAndBias(shapes, op, points);
   if (failed(parsed))
     return failure();
   if (parsed->mask)
     forms.addMask(parsed->mask);
   if (parsed->bias)
     forms.setBias(parsed->bias);
-  forms.collectArguments(maskValues, maskElements, readIds);
+  forms.collectArguments(maskValues, maskElements, parsed->readIds);
 
   // The kernel.
   AttentionSpec spec;

@@ -33,6 +33,8 @@ private:
   RankedTensorType inputType(BlockArgument argument);
   FailureOr<DenseElementsAttr> contentOf(Operation *op);
   RankedTensorType contentType(Operation *op);
+  Value addConstant(Operation *op);
+  Value addArgument(func::FuncOp function, UseWeightOp use);
   LogicalResult bindDims(StageLowering &lowering, Block &entry);
   LogicalResult bindContents(StageLowering &lowering, func::FuncOp function);
   LogicalResult buildReturn(StageLowering &lowering, func::FuncOp function);
@@ -106,37 +108,45 @@ FailureOr<DenseElementsAttr> EntryToLinalg::contentOf(Operation *op) {
   return DenseElementsAttr::getFromRawBuffer(contentType(op), bytes);
 }
 
+/// The constant that `op` becomes; null, after a diagnostic, if its bytes
+/// cannot be read.
+Value EntryToLinalg::addConstant(Operation *op) {
+  FailureOr<DenseElementsAttr> content = contentOf(op);
+  if (failed(content))
+    return {};
+  return arith::ConstantOp::create(builder, op->getLoc(), *content);
+}
+
+/// A further argument of `function` for a weight; null if it takes none.
+Value EntryToLinalg::addArgument(func::FuncOp function, UseWeightOp use) {
+  unsigned number = function.getNumArguments();
+  if (failed(function.insertArgument(number, contentType(use), {},
+                                     weightOf(use).getLoc())))
+    return {};
+  return function.getArgument(number);
+}
+
 /// Weights become constants or arguments, `lathe.constant` becomes a constant.
 LogicalResult EntryToLinalg::bindContents(StageLowering &lowering,
                                           func::FuncOp function) {
   llvm::DenseMap<StringAttr, Value> known;
   for (Operation &op : source.front()) {
-    auto use = dyn_cast<UseWeightOp>(op);
-    if (!use && !isa<lathe::ConstantOp>(op))
-      continue;
-    Value &value = known[use ? use.getWeightAttr().getAttr() : StringAttr()];
-    if (!use || !value) {
-      if (use && weights == WeightForm::Arguments) {
-        unsigned number = function.getNumArguments();
-        if (failed(function.insertArgument(number, contentType(&op), {},
-                                           weightOf(use).getLoc())))
-          return failure();
-        value = function.getArgument(number);
-      } else {
-        FailureOr<DenseElementsAttr> content = contentOf(&op);
-        if (failed(content))
-          return failure();
-        value = arith::ConstantOp::create(builder, op.getLoc(), *content);
-      }
-    }
-    if (use) {
+    if (auto use = dyn_cast<UseWeightOp>(op)) {
+      Value &value = known[use.getWeightAttr().getAttr()];
+      if (!value)
+        value = weights == WeightForm::Arguments ? addArgument(function, use)
+                                                 : addConstant(&op);
+      if (!value)
+        return failure();
       lowering.bindPart(use.getResult(), value);
-      continue;
-    }
-    Value result = op.getResult(0);
-    lowering.bind(result,
-                  lowering.t.wrap(value, getElementTypeOrSelf(result.getType()),
+    } else if (isa<lathe::ConstantOp>(op)) {
+      Value result = op.getResult(0), value = addConstant(&op);
+      if (!value)
+        return failure();
+      lowering.bind(
+          result, lowering.t.wrap(value, getElementTypeOrSelf(result.getType()),
                                   SymbolicShape(*shapes.shapeOf(result))));
+    }
   }
   return success();
 }

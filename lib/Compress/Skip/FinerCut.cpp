@@ -22,14 +22,7 @@ struct FinerCut : lathe::impl::FinerCutBase<FinerCut> {
   using FinerCutBase::FinerCutBase;
 
   void runOnOperation() override {
-    auto request = options();
-    if (!request) {
-      getOperation().emitError()
-          << getArgument() << ": " << llvm::toString(request.takeError());
-      return signalPassFailure();
-    }
-    if (failed(applyRanking(getOperation(), profile, request->key,
-                            request->budget, getArgument(), refit)))
+    if (failed(cutByRanking(getOperation(), profile, options(), getArgument())))
       signalPassFailure();
   }
 
@@ -73,8 +66,5 @@ llvm::Expected<RankingRequest::Options> FinerCut::options() const {
 
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
 lathe::makeFinerCutRequest(Pass &pass) {
-  auto options = static_cast<FinerCut &>(pass).options();
-  if (!options)
-    return options.takeError();
-  return std::make_unique<RankingRequest>(std::move(*options));
+  return makeRankingRequest(static_cast<FinerCut &>(pass).options());
 }

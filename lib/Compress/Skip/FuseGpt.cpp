@@ -22,14 +22,7 @@ struct FuseGpt : lathe::impl::FuseGptBase<FuseGpt> {
   using FuseGptBase::FuseGptBase;
 
   void runOnOperation() override {
-    auto request = options();
-    if (!request) {
-      getOperation().emitError()
-          << getArgument() << ": " << llvm::toString(request.takeError());
-      return signalPassFailure();
-    }
-    if (failed(applyRanking(getOperation(), profile, request->key,
-                            request->budget, getArgument(), refit)))
+    if (failed(cutByRanking(getOperation(), profile, options(), getArgument())))
       signalPassFailure();
   }
 
@@ -54,8 +47,5 @@ struct FuseGpt : lathe::impl::FuseGptBase<FuseGpt> {
 
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
 lathe::makeFuseGptRequest(Pass &pass) {
-  auto options = static_cast<FuseGpt &>(pass).options();
-  if (!options)
-    return options.takeError();
-  return std::make_unique<RankingRequest>(std::move(*options));
+  return makeRankingRequest(static_cast<FuseGpt &>(pass).options());
 }

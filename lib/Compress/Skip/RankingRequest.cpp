@@ -108,3 +108,21 @@ llvm::Error RankingRequest::refit(CalibrationContext &context,
   return fitMaps(context, sites, options.search.distance,
                  refitPrefix(options.key, *steps));
 }
+
+mlir::LogicalResult
+lathe::cutByRanking(mlir::ModuleOp model, llvm::StringRef path,
+                    llvm::Expected<RankingRequest::Options> options,
+                    llvm::StringRef pass) {
+  if (!options)
+    return model.emitError()
+           << pass << ": " << llvm::toString(options.takeError());
+  return applyRanking(model, path, options->key, options->budget, pass,
+                      options->refit);
+}
+
+llvm::Expected<std::unique_ptr<CalibrationRequest>>
+lathe::makeRankingRequest(llvm::Expected<RankingRequest::Options> options) {
+  if (!options)
+    return options.takeError();
+  return std::make_unique<RankingRequest>(std::move(*options));
+}

@@ -45,6 +45,17 @@ private:
   Options options;
 };
 
+/// What a pass that cuts by a ranking does: cuts what `options` ask for by the
+/// profile `path`, under the name of `pass`. Reports options that are wrong.
+mlir::LogicalResult
+cutByRanking(mlir::ModuleOp model, llvm::StringRef path,
+             llvm::Expected<RankingRequest::Options> options,
+             llvm::StringRef pass);
+
+/// The request of such a pass.
+llvm::Expected<std::unique_ptr<CalibrationRequest>>
+makeRankingRequest(llvm::Expected<RankingRequest::Options> options);
+
 } // namespace lathe
 
 #endif // LATHE_LIB_COMPRESS_SKIP_RANKINGREQUEST_H
