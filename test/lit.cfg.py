@@ -141,6 +141,6 @@ try:
 
     if lit_config.maxIndividualTestTime == 0:
         slow = {"asan", "nightly"} & set(config.available_features)
-        lit_config.maxIndividualTestTime = 1800 if slow else 600
+        lit_config.maxIndividualTestTime = 3600 if slow else 600
 except ImportError:
     pass

@@ -148,8 +148,7 @@ void Observers::expose(func::FuncOp plain, const Places &places) {
 }
 
 /// `sublayer` with `values` of its body as further results.
-static SublayerOp yieldToo(SublayerOp sublayer,
-                           llvm::ArrayRef<Value> values) {
+static SublayerOp yieldToo(SublayerOp sublayer, llvm::ArrayRef<Value> values) {
   OpBuilder builder(sublayer);
   SmallVector<Type> types(sublayer.getExtra().getTypes());
   llvm::append_range(types, ValueRange(values).getTypes());
@@ -220,8 +219,8 @@ llvm::Error Observers::exposeInputs(func::FuncOp plain) {
   llvm::DenseMap<Value, Value> outer;
   for (auto &[op, inputs] : inner) {
     SublayerOp wider = yieldToo(cast<SublayerOp>(op), inputs.getArrayRef());
-    for (auto [input, result] : llvm::zip_equal(
-             inputs, wider.getExtra().take_back(inputs.size())))
+    for (auto [input, result] :
+         llvm::zip_equal(inputs, wider.getExtra().take_back(inputs.size())))
       outer[input] = result;
   }
   for (auto &[place, value] : places)
@@ -297,8 +296,7 @@ Observers::makeTasks(const rt::Entry &entry) const {
     Task task;
     task.before = indexOf(isChange ? beforeOf(observation.first)
                                    : inputOf(observation.site));
-    task.behind =
-        isChange ? indexOf(behindOf(observation.last)) : task.before;
+    task.behind = isChange ? indexOf(behindOf(observation.last)) : task.before;
     task.kind = observation.kind;
     task.size = observation.size;
     auto same = llvm::find_if(tasks, [&](const Task &other) {

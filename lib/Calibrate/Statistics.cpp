@@ -99,9 +99,8 @@ public:
         add(value);
   }
   llvm::Error finish(Arrays &arrays) override {
-    if (llvm::Error error =
-            put<int64_t>(arrays, "histogram", rt::DType::I64,
-                         {int64_t(counts.size())}, counts))
+    if (llvm::Error error = put<int64_t>(arrays, "histogram", rt::DType::I64,
+                                         {int64_t(counts.size())}, counts))
       return error;
     return put<double>(arrays, "histogram_range", rt::DType::F64, {1},
                        range > 0 ? range : 1);

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 
 using namespace lathe::rt;
 
@@ -300,6 +301,13 @@ double Generation::medianDecodeMs() const {
   auto middle = sorted.begin() + sorted.size() / 2;
   std::nth_element(sorted.begin(), middle, sorted.end());
   return *middle;
+}
+
+double Generation::meanDecodeMs() const {
+  if (decodeMs.empty())
+    return 0;
+  return std::accumulate(decodeMs.begin(), decodeMs.end(), 0.0) /
+         decodeMs.size();
 }
 
 static double since(std::chrono::steady_clock::time_point start) {

@@ -62,6 +62,7 @@ llvm::Error cli::runGenerate() {
         llvm::json::Object{{"tokens", std::move(tokens)},
                            {"prefill_ms", result->prefillMs},
                            {"decode_ms", decode},
+                           {"decode_mean_ms", result->meanDecodeMs()},
                            {"bytes_per_token", int64_t(result->bytesPerToken)},
                            {"bandwidth_percent", percent},
                            {"skip_ratio", result->skips.ratio()}});

@@ -76,6 +76,8 @@ struct Generation {
   SkipCounts skips; ///< of the decode steps
 
   double medianDecodeMs() const;
+  /// What counts when steps differ, as with skipping.
+  double meanDecodeMs() const;
 };
 
 /// Greedy decoding of one sequence: prefill on the prompt, then decode steps on

@@ -28,8 +28,8 @@ public:
   static llvm::Expected<SiteFilter> parse(ArrayRef<std::string> patterns) {
     for (const std::string &pattern : patterns)
       if (auto glob = llvm::GlobPattern::create(pattern); !glob)
-        return llvm::createStringError("sites: '" + pattern + "': " +
-                                       llvm::toString(glob.takeError()));
+        return llvm::createStringError(
+            "sites: '" + pattern + "': " + llvm::toString(glob.takeError()));
     SiteFilter filter;
     filter.patterns = patterns;
     return std::move(filter);

@@ -70,9 +70,10 @@ private:
 } // namespace
 
 llvm::Error InfluenceRequest::run(CalibrationContext &context) {
-  std::vector<std::pair<double, std::string>> order;
-  for (const SiteGroup &block :
-       sublayerGroups(context.model, /*byBlock=*/true)) {
+  std::vector<SiteGroup> blocks =
+      sublayerGroups(context.model, /*byBlock=*/true);
+  std::vector<std::pair<double, unsigned>> order;
+  for (auto [index, block] : llvm::enumerate(blocks)) {
     for (const std::string &site : block)
       if (context.runner.stageOf(site) < 0)
         return llvm::createStringError("block of '" + site +
@@ -84,15 +85,15 @@ llvm::Error InfluenceRequest::run(CalibrationContext &context) {
     if (!influence || !rows || *rows->as<int64_t>() == 0)
       return llvm::createStringError("the residual stream around '" + site +
                                      "' has no rows to compare");
-    order.emplace_back(*influence->as<double>(), site);
+    order.emplace_back(*influence->as<double>(), index);
   }
-  llvm::stable_sort(order, llvm::less_first());
+  llvm::sort(order);
   Ranking &ranking = context.profile.rankings[key];
   ranking.measure = getName(distance);
   ranking.candidates = order.size();
   ranking.steps.clear();
   for (auto &[influence, block] : order)
-    ranking.steps.push_back({block, influence});
+    ranking.steps.push_back({toText(blocks[block]), influence});
   return context.checkpoint();
 }
 
