@@ -43,7 +43,8 @@ int64_t OnnxOp::getInt(StringRef name, int64_t otherwise) {
 
 double OnnxOp::getFloat(StringRef name, double otherwise) {
   auto attr = (*this)->getAttrOfType<FloatAttr>(name);
-  return attr ? attr.getValueAsDouble() : otherwise;
+  // Attributes of ONNX are f32, and so are their defaults.
+  return attr ? attr.getValueAsDouble() : float(otherwise);
 }
 
 StringRef OnnxOp::getString(StringRef name, StringRef otherwise) {

@@ -66,7 +66,8 @@ static Value hardSigmoid(Node &n, Scalars &s, Value x) {
 }
 
 static Value hardSwish(Node &, Scalars &s, Value x) {
-  Value line = s.add(s.mul(x, s.like(x, 1.0 / 6.0)), s.like(x, 0.5));
+  // HardSigmoid with alpha = 1/6, an f32 attribute.
+  Value line = s.add(s.mul(x, s.like(x, 1.0f / 6)), s.like(x, 0.5));
   return s.mul(x, s.clamp(line, 0.0, 1.0));
 }
 
