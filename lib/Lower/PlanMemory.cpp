@@ -327,8 +327,10 @@ LogicalResult Planner::plan(StringRef sizeName) {
                                         buffer.alloc.getType(), scratch,
                                         offsets[buffer.slot], sizes);
     buffer.alloc.replaceAllUsesWith(view);
-    buffer.alloc.erase();
   }
+  // Only now: the builder may stand before one of them.
+  for (Buffer &buffer : buffers)
+    buffer.alloc.erase();
   return success();
 }
 

@@ -103,11 +103,18 @@ static LogicalResult lowerReduction(Node &n, const Reduction &reduction) {
   FailureOr<SmallVector<int64_t>> axes = reducedAxes(n, isNoop);
   if (failed(axes))
     return failure();
+  Type accumulator = accumulatorOf(x.element);
   if (isNoop) {
-    n.set(n.t.wrap(n.t.valueOf(x), x.element, x.shape));
+    // No axis is reduced, each element alone is.
+    n.set(n.t.convert(
+        n.t.map(n.t.convert(x, accumulator), accumulator,
+                [&](Scalars &s, Values v) {
+                  Value one = reduction.pre ? reduction.pre(s, v[0]) : v[0];
+                  return reduction.post ? reduction.post(s, one) : one;
+                }),
+        n.element()));
     return success();
   }
-  Type accumulator = accumulatorOf(x.element);
   bool isUnsigned = lathe::isUnsigned(x.element);
   Tensor sum = n.t.reduce(
       x, *axes, accumulator, neutral(reduction.combiner, x.element),

@@ -19,7 +19,8 @@ for name in REDUCTIONS:
     case(name, new, f32(low=0.5), keepdims=0, dynamic=False)
     case(name, new, data(F16, 3, 40, low=0.1, high=1), const(i64(1)), dynamic=False)
     case(name, new, data(F64, 3, 7, low=0.1), const(i64(1)), dynamic=False)
-    if name not in ("ReduceMax", "ReduceMin", "ReduceLogSum"):
+    # Of nothing, the operator leaves these undefined.
+    if name not in ("ReduceMax", "ReduceMin", "ReduceMean", "ReduceLogSum"):
         case(name, new, f32(2, 0, 3), const(i64(1)), dynamic=False)
     case(name, new, f32(0, 3), const(i64(1)), dynamic=False)
 for name in ("ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceMean"):
@@ -55,7 +56,7 @@ for name, reference in (("CumSum", None), ("CumProd", True)):
                  reverse=reverse)
     case(name, opset, data(I32, 3, 5), const(scalar(I32, -1)), dynamic=False)
 case("CumSum", 11, f32(6), const(scalar(I32, 0)))
-case("CumSum", 14, f32(3, 5), scalar(I64, 1), dynamic=False)
+case("CumSum", 14, f32(3, 5), scalar(I64, 1), dynamic=False, refused="axis is not constant")
 
 for name in ("Softmax", "LogSoftmax", "Hardmax"):
     for axis in (0, 1, 2):
