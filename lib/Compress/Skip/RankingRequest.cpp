@@ -71,8 +71,7 @@ llvm::Error RankingRequest::run(CalibrationContext &context) {
     return candidate >= skippedFront || done > fronted;
   };
   size_t steps = how.steps;
-  if (options.budget.kind != CutBudget::Kind::Latency &&
-      options.budget.kind != CutBudget::Kind::Bytes)
+  if (!options.budget.isShareLeft())
     steps = std::min(steps, size_t(how.cost));
   double all = evaluations(groups.size(), steps, options.oneShot);
   double done = evaluations(groups.size(), how.start.size(), false);
