@@ -128,6 +128,7 @@ if config.lathe_sanitize in ("ON", "1", "TRUE"):
         "detect_leaks=0:abort_on_error=0"
     )
     config.environment["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1"
+    config.environment["LATHE_TIME_FACTOR"] = "5"
 
 if os.environ.get("LATHE_NIGHTLY", "0") != "0":
     config.available_features.add("nightly")

@@ -49,7 +49,9 @@ static json::Object toJson(const Ranking &ranking) {
 }
 
 static std::string metaText(const Profile &profile) {
-  json::Object rankings, seconds;
+  json::Object rankings, seconds, aliases;
+  for (const auto &[name, owner] : profile.aliases)
+    aliases[name] = owner;
   for (const auto &[key, ranking] : profile.rankings)
     rankings[key] = toJson(ranking);
   for (const auto &[site, value] : profile.seconds)
@@ -63,7 +65,9 @@ static std::string metaText(const Profile &profile) {
                     {"positions", profile.positions},
                     {"consumers", json::Array(profile.consumers)},
                     {"rankings", std::move(rankings)},
-                    {"seconds", std::move(seconds)}};
+                    {"seconds", std::move(seconds)},
+                    {"aliases", std::move(aliases)},
+                    {"observed", profile.observed}};
   std::string text;
   llvm::raw_string_ostream out(text);
   out << llvm::formatv("{0:2}\n", json::Value(std::move(meta)));
@@ -89,7 +93,9 @@ static llvm::Error readMeta(llvm::StringRef text, Profile &profile) {
       !map.map("positions", profile.positions) ||
       !map.map("consumers", profile.consumers) ||
       !map.map("rankings", profile.rankings) ||
-      !map.map("seconds", profile.seconds))
+      !map.map("seconds", profile.seconds) ||
+      !map.mapOptional("aliases", profile.aliases) ||
+      !map.mapOptional("observed", profile.observed))
     return root.getError();
   return llvm::Error::success();
 }
@@ -129,6 +135,12 @@ llvm::Error Profile::save(llvm::StringRef path) const {
   rt::Status status = rt::writeNpz(path.str(), views);
   return status.failed() ? llvm::createStringError(status.message())
                          : llvm::Error::success();
+}
+
+const rt::Tensor *Profile::find(const std::string &name) const {
+  auto alias = aliases.find(name);
+  auto found = arrays.find(alias == aliases.end() ? name : alias->second);
+  return found == arrays.end() ? nullptr : &found->second;
 }
 
 //===----------------------------------------------------------------------===//

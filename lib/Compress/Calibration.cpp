@@ -11,5 +11,6 @@ void lathe::registerCompressCalibration() {
   registerCalibration("lathe-ffn-skip", makeFfnSkipRequest);
   registerCalibration("lathe-finercut", makeFinerCutRequest);
   registerCalibration("lathe-fuse-gpt", makeFuseGptRequest);
+  registerCalibration("lathe-observe", makeObserveRequest);
   registerCalibration("lathe-shortgpt", makeShortGptRequest);
 }

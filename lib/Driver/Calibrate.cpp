@@ -15,12 +15,19 @@ using namespace mlir;
 using namespace lathe;
 
 llvm::Expected<std::shared_ptr<const rt::Program>>
-lathe::loadForSearch(ModuleOp model, const CompileOptions &options) {
+lathe::loadForSearch(ModuleOp model, const CompileOptions &options,
+                     Observers *observers) {
   OwningOpRef<ModuleOp> copy = model.clone();
   auto plain = copy->lookupSymbol<func::FuncOp>("plain");
   if (!plain)
     return llvm::createStringError("the model has no entry 'plain'");
+  if (observers)
+    if (llvm::Error error = observers->exposeStreams(plain))
+      return std::move(error);
   separateSublayers(plain);
+  if (observers)
+    if (llvm::Error error = observers->exposeInputs(plain))
+      return std::move(error);
   CompileOptions compile = options;
   compile.entries = {"plain"};
   auto compiled = compileModel(*copy, compile);
@@ -64,6 +71,32 @@ static void recordSeconds(const StageRunner &runner, Profile &profile) {
   profile.seconds["model"] = whole;
 }
 
+/// Measures what the requests declare, unless the profile has it.
+static llvm::Error observe(ModuleOp model, const rt::TensorMap &data,
+                           const CalibrateOptions &options,
+                           PreparedCalibration &prepared) {
+  Observers observers;
+  for (auto &request : prepared.requests)
+    if (llvm::Error error = request->declare(model, observers))
+      return error;
+  Profile &profile = prepared.profile;
+  if (observers.empty() || profile.observed == observers.text())
+    return llvm::Error::success();
+  auto program = loadForSearch(model, options.compile, &observers);
+  if (!program)
+    return program.takeError();
+  auto runner =
+      StageRunner::create(*program, "plain", *prepared.pool, data, options.run);
+  if (!runner)
+    return runner.takeError();
+  if (llvm::Error error =
+          observers.run(**runner, profile, [&](unsigned done, unsigned all) {
+            options.progress("observers", double(done) / all);
+          }))
+    return error;
+  return profile.save(prepared.partial);
+}
+
 llvm::Expected<std::unique_ptr<PreparedCalibration>>
 PreparedCalibration::create(ModuleOp model, const rt::TensorMap &data,
                             const CalibrateOptions &options) {
@@ -94,6 +127,8 @@ PreparedCalibration::create(ModuleOp model, const rt::TensorMap &data,
   profile.positions = result->runner->positions();
   result->partial = options.output + ".partial";
   profile = continueProfile(profile, result->partial, options);
+  if (llvm::Error error = observe(model, data, options, *result))
+    return std::move(error);
   if (llvm::Error error =
           result->runner->prepare([&](unsigned done, unsigned all) {
             options.progress("dense run", double(done) / all);

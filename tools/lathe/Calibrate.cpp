@@ -91,6 +91,39 @@ static cl::opt<std::string> profileOption(cl::Positional, cl::Required,
                                           cl::desc("P.profile"),
                                           cl::sub(subCommand("profile")));
 
+using ObservedValues = std::map<std::string, std::map<std::string, double>>;
+
+/// The sites that have one of `columns`, and what they have of them.
+static void printObserved(const ObservedValues &values,
+                          llvm::ArrayRef<std::string> columns) {
+  std::vector<std::string> sites;
+  for (const auto &[site, row] : values)
+    if (llvm::any_of(columns, [&, &row = row](const std::string &column) {
+          return row.count(column) > 0;
+        }))
+      sites.push_back(site);
+  if (sites.empty())
+    return;
+  llvm::sort(sites, [](llvm::StringRef a, llvm::StringRef b) {
+    return a.compare_numeric(b) < 0;
+  });
+  llvm::outs() << llvm::formatv("\n{0,-36}", "site");
+  for (const std::string &column : columns)
+    llvm::outs() << llvm::formatv(" {0,12}", column);
+  for (const std::string &site : sites) {
+    llvm::outs() << llvm::formatv("\n{0,-36}", site);
+    const std::map<std::string, double> &row = values.at(site);
+    for (const std::string &column : columns) {
+      auto found = row.find(column);
+      std::string text;
+      if (found != row.end())
+        text = llvm::formatv("{0:f5}", found->second).str();
+      llvm::outs() << llvm::formatv(" {0,12}", text);
+    }
+  }
+  llvm::outs() << "\n";
+}
+
 static llvm::Error printProfile(const Profile &profile) {
   llvm::outs() << llvm::formatv(
       "model {0}, after {1}\n", profile.source,
@@ -117,6 +150,10 @@ static llvm::Error printProfile(const Profile &profile) {
     llvm::outs() << "\n" << key << ": ";
     points->print(llvm::outs());
   }
+  ObservedValues observed = observedValues(profile);
+  printObserved(observed, {"min", "max", "mean", "std"});
+  printObserved(observed,
+                {"norm_before", "norm_behind", "saturation", "angle"});
   llvm::outs() << llvm::formatv("\n{0,-24} {1}\n", "site", "ms per item");
   for (const auto &[site, seconds] : profile.seconds)
     llvm::outs() << llvm::formatv("{0,-24} {1:f3}\n", site, seconds * 1e3);
@@ -128,7 +165,13 @@ static llvm::Error printProfile(const Profile &profile) {
 }
 
 static json::Object profileJson(const Profile &profile) {
-  json::Object rankings, seconds, arrays;
+  json::Object rankings, seconds, arrays, observed;
+  for (const auto &[site, numbers] : observedValues(profile)) {
+    json::Object row;
+    for (const auto &[name, value] : numbers)
+      row[name] = value;
+    observed[site] = std::move(row);
+  }
   for (const auto &[key, ranking] : profile.rankings) {
     json::Array steps;
     for (const RankingStep &step : ranking.steps)
@@ -149,7 +192,8 @@ static json::Object profileJson(const Profile &profile) {
                       {"passes", json::Array(profile.consumers)},
                       {"rankings", std::move(rankings)},
                       {"seconds", std::move(seconds)},
-                      {"arrays", std::move(arrays)}};
+                      {"arrays", std::move(arrays)},
+                      {"observed", std::move(observed)}};
 }
 
 llvm::Error cli::runProfile() {

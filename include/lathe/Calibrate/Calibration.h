@@ -14,6 +14,7 @@
 #ifndef LATHE_CALIBRATE_CALIBRATION_H
 #define LATHE_CALIBRATE_CALIBRATION_H
 
+#include "lathe/Calibrate/Observers.h"
 #include "lathe/Calibrate/Profile.h"
 #include "lathe/Calibrate/StageRunner.h"
 #include "mlir/Pass/Pass.h"
@@ -43,7 +44,15 @@ struct CalibrationContext {
 class CalibrationRequest {
 public:
   virtual ~CalibrationRequest() = default;
-  virtual llvm::Error run(CalibrationContext &context) = 0;
+  /// Declares the statistics that it wants to find in the profile. One run
+  /// measures those of all requests before the first of them runs.
+  virtual llvm::Error declare(mlir::ModuleOp model, Observers &observers) {
+    return llvm::Error::success();
+  }
+  /// Searches, and writes what it found to the profile.
+  virtual llvm::Error run(CalibrationContext &context) {
+    return llvm::Error::success();
+  }
 };
 
 /// Makes the request of a pass from its options. Fails on options that are

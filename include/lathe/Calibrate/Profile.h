@@ -61,6 +61,13 @@ public:
   std::map<std::string, double> seconds;
   /// Statistics by name, `KIND/SITE`.
   std::map<std::string, rt::Tensor> arrays;
+  /// Statistics that another array holds, as several linears read one value.
+  std::map<std::string, std::string> aliases;
+  /// What the observers were asked for (Observers::text); empty: nothing.
+  std::string observed;
+
+  /// The array of this name or of its alias; null if there is none.
+  const rt::Tensor *find(const std::string &name) const;
 
   /// Reads a profile. One error for a file that is missing, no .npz, cut off
   /// or damaged, no profile, or of another format version.

@@ -21,6 +21,8 @@ makeFinerCutRequest(mlir::Pass &pass);
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
 makeFuseGptRequest(mlir::Pass &pass);
 llvm::Expected<std::unique_ptr<CalibrationRequest>>
+makeObserveRequest(mlir::Pass &pass);
+llvm::Expected<std::unique_ptr<CalibrationRequest>>
 makeShortGptRequest(mlir::Pass &pass);
 /// @}
 

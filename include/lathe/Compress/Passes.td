@@ -227,6 +227,48 @@ def FuseGpt : Lathe_CompressPass<"lathe-fuse-gpt"> {
   ];
 }
 
+def Observe : Lathe_CompressPass<"lathe-observe"> {
+  let summary = "Reports statistics of the values inside a model";
+  let description = [{
+    `lathe calibrate --for 'lathe-observe{statistics=... sites=...}'` measures
+    the named statistics of the values at the named sites, in one run with
+    those that other passes want; docs/Calibration.md lists the arrays. Of a
+    `lathe.linear` with a site, what it multiplies is observed; of a
+    `lathe.sublayer`, the residual stream before and behind it.
+
+    The pass itself changes nothing but the report: one row per site with
+    `min`, `max`, `mean` and `std` over all elements, the mean l2 norms
+    `norm_before` and `norm_behind`, `saturation` (mean cosine of the stream
+    before and behind) and `angle`, as far as they were measured. Arrays without
+    such a number (histograms, Gram matrices, rows) are for programs.
+
+    Before:
+    ```mlir
+    module attributes {lathe.level = "structure"} { ... }
+    ```
+    After `lathe-observe{profile=m.profile sites=blocks.0.ffn}`:
+    ```mlir
+    module attributes {lathe.level = "structure", lathe.report = [{action =
+      "kept", pass = "lathe-observe", site = #lathe.site<"blocks.0.ffn">,
+      values = {norm_before = 3.1, norm_behind = 3.4, saturation = 0.98}}]} { ... }
+    ```
+  }];
+  let options = [
+    Option<"profile", "profile", "std::string", /*default=*/"",
+           "Profile with the statistics">,
+    ListOption<"statistics", "statistics", "std::string",
+               "`minmax`, `moments`, `histogram`, `gram` and `rows` of what "
+               "linears multiply, `norms`, `cosine` and `angular` of the "
+               "residual stream; without: minmax,moments,norms,cosine">,
+    ListOption<"sites", "sites", "std::string",
+               "Sites, with `*`, `?` and `[a-z]` as in a shell; without: all">,
+    Option<"bins", "bins", "int64_t", /*default=*/"2048",
+           "Bins of histograms, a multiple of 4">,
+    Option<"rows", "rows", "int64_t", /*default=*/"256",
+           "Rows to sample per site">
+  ];
+}
+
 def RandomCut : Lathe_CompressPass<"lathe-random-cut"> {
   let summary = "Cuts sub-layers or blocks by chance, to compare methods with";
   let description = [{
@@ -261,8 +303,8 @@ def ShortGpt : Lathe_CompressPass<"lathe-shortgpt"> {
     calibration rows of 1 - cos of the residual stream before and behind the
     block, or of the angle (arccos). The order is made once, on the original
     model, by `lathe calibrate --for lathe-shortgpt`; nothing is excluded. The
-    profile also holds how much each block lengthens the stream, in the array
-    `lathe-shortgpt.norm_ratio`: a small angle can hide that.
+    profile also holds how much each block lengthens the stream, in the arrays
+    `norms/SITES` (docs/Calibration.md): a small angle can hide that.
 
     Before:
     ```mlir

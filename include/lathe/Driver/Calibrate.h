@@ -18,9 +18,11 @@ namespace lathe {
 
 /// The entry `plain` of `model` as a program whose sub-layers can be left out:
 /// without its cache, and with the norms of post-norm sub-layers as stages of
-/// their own. The module is left as it is.
+/// their own. With `observers` it also returns what they observe. The module is
+/// left as it is.
 llvm::Expected<std::shared_ptr<const rt::Program>>
-loadForSearch(mlir::ModuleOp model, const CompileOptions &options);
+loadForSearch(mlir::ModuleOp model, const CompileOptions &options,
+              Observers *observers = nullptr);
 
 struct CalibrateOptions {
   /// Passes that want something measured, `PASS{options},PASS...`.

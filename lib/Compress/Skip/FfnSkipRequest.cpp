@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "FfnSkipRequest.h"
+#include "lathe/Calibrate/Rows.h"
 #include "lathe/Compress/Skip/SublayerSurgery.h"
 #include "lathe/Runtime/Defaults.h"
 #include "lathe/Runtime/Evaluate.h"
@@ -187,16 +188,13 @@ void SkipSearch::observe(const rt::Session &session, unsigned stage) {
   const rt::Stage &decl = session.entry().stages[stage];
   rt::TensorView x = session.view(decl.args[*decl.residual]),
                  y = session.view(decl.outs[0]);
-  int64_t width = x.shape[x.rank - 1], rows = x.elements() / width;
-  std::vector<float> from(width), to(width);
+  int64_t width = rowWidth(x), rows = x.elements() / width;
+  std::vector<float> from = toFloats(x), to = toFloats(y);
   for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t i = 0; i < width; ++i) {
-      from[i] = rt::loadFloat(x.dtype, x.data, row * width + i);
-      to[i] = rt::loadFloat(y.dtype, y.data, row * width + i);
-    }
     // Tokens are counted as the last FFN sees them.
     size_t token = cosines[number].size();
-    cosines[number].push_back(rt::cosineOf(from.data(), to.data(), width));
+    cosines[number].push_back(rt::cosineOf(from.data() + row * width,
+                                           to.data() + row * width, width));
     if (number + 1 == stages.size())
       isCold.push_back(int64_t(token / batch) % positions < options.warmup);
   }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Refit.h"
+#include "lathe/Calibrate/Rows.h"
 #include "lathe/Compress/Skip/SublayerSurgery.h"
 #include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/Report/Report.h"
@@ -159,15 +160,14 @@ void MapFitter::findPlaces() {
 
 void MapFitter::append(Rows &rows, unsigned chunk,
                        const rt::TensorView &tensor) {
-  rows.width = tensor.shape[tensor.rank - 1];
-  int64_t count = tensor.elements() / rows.width;
-  int64_t perItem = count / tensor.shape[0];
-  for (int64_t row = 0; row < count; ++row) {
+  rows.width = rowWidth(tensor);
+  int64_t perItem = rowsPerItem(tensor, tensor.shape[0]);
+  std::vector<float> values = toFloats(tensor);
+  for (int64_t row = 0; row < tensor.shape[0] * perItem; ++row) {
     if (!runner.isValid(chunk, row, perItem))
       continue;
-    for (int64_t c = 0; c < rows.width; ++c)
-      rows.values.push_back(
-          rt::loadFloat(tensor.dtype, tensor.data, row * rows.width + c));
+    auto begin = values.begin() + row * rows.width;
+    rows.values.insert(rows.values.end(), begin, begin + rows.width);
   }
 }
 

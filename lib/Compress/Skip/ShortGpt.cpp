@@ -8,7 +8,6 @@
 #include "RankingRequest.h"
 #include "lathe/Compress/Calibration.h"
 #include "lathe/Compress/Passes.h"
-#include <cmath>
 
 namespace lathe {
 #define GEN_PASS_DEF_SHORTGPT
@@ -45,126 +44,55 @@ struct ShortGpt : lathe::impl::ShortGptBase<ShortGpt> {
   }
 };
 
-/// The influence of each block on the residual stream, from one dense run.
+/// The influence of each block on the residual stream: how far it turns it.
 class InfluenceRequest : public CalibrationRequest {
 public:
   InfluenceRequest(std::string key, DistanceKind distance)
-      : key(std::move(key)), distance(distance) {}
+      : key(std::move(key)), distance(distance),
+        statistic(distance == DistanceKind::Angular ? StatisticKind::Angular
+                                                    : StatisticKind::Cosine) {}
 
+  llvm::Error declare(ModuleOp model, Observers &observers) override {
+    for (const SiteGroup &block : sublayerGroups(model, /*byBlock=*/true))
+      for (StatisticKind kind : {statistic, StatisticKind::Norms})
+        observers.observeChange(toText(block), block.front(), block.back(),
+                                kind);
+    return llvm::Error::success();
+  }
   llvm::Error run(CalibrationContext &context) override;
 
 private:
-  void visit(const StageRunner &runner, unsigned chunk, unsigned stage);
-  void compare(const StageRunner &runner, unsigned chunk, unsigned block,
-               rt::TensorView after);
-
   std::string key;
   DistanceKind distance;
-  /// First stages of the blocks, and the last stage of the last.
-  std::vector<unsigned> first;
-  unsigned last = 0;
-  /// The stream before the block in hand.
-  std::vector<float> before;
-  std::vector<double> sums, ratios, rows;
+  StatisticKind statistic;
 };
 
 } // namespace
 
-static std::vector<float> toFloats(const rt::TensorView &tensor) {
-  std::vector<float> values(tensor.elements());
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] = rt::loadFloat(tensor.dtype, tensor.data, i);
-  return values;
-}
-
-static double norm(const float *row, int64_t count) {
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i)
-    sum += double(row[i]) * row[i];
-  return std::sqrt(sum);
-}
-
-/// Adds the rows of block `block`, which takes `before` to `after`.
-void InfluenceRequest::compare(const StageRunner &runner, unsigned chunk,
-                               unsigned block, rt::TensorView after) {
-  std::vector<float> values = toFloats(after);
-  if (values.size() != before.size() || after.rank < 2)
-    return;
-  int64_t width = after.shape[after.rank - 1];
-  int64_t count = after.elements() / width, perItem = count / after.shape[0];
-  for (int64_t row = 0; row < count; ++row) {
-    if (!runner.isValid(chunk, row, perItem))
-      continue;
-    const float *from = before.data() + row * width,
-                *to = values.data() + row * width;
-    double value = rowDistance(distance, from, to, width);
-    // As published: a row without a direction counts half.
-    sums[block] += std::isfinite(value) ? value : 0.5;
-    double length = norm(from, width);
-    ratios[block] += length > 0 ? norm(to, width) / length : 1;
-    rows[block] += 1;
-  }
-}
-
-void InfluenceRequest::visit(const StageRunner &runner, unsigned chunk,
-                             unsigned stage) {
-  const rt::Stage &row = runner.entry().stages[stage];
-  auto found = llvm::find(first, stage);
-  if (found != first.end()) {
-    unsigned block = found - first.begin();
-    rt::TensorView stream = runner.view(row.args[*row.residual]);
-    if (block > 0)
-      compare(runner, chunk, block - 1, stream);
-    before = toFloats(stream);
-  }
-  if (stage == last)
-    compare(runner, chunk, first.size() - 1, runner.view(row.outs[0]));
-}
-
 llvm::Error InfluenceRequest::run(CalibrationContext &context) {
-  std::vector<SiteGroup> groups =
-      sublayerGroups(context.model, /*byBlock=*/true);
-  for (const SiteGroup &group : groups) {
-    int from = context.runner.stageOf(group.front()),
-        to = context.runner.stageOf(group.back());
-    if (from < 0 || to < 0)
-      return llvm::createStringError("block of '" + group.front() +
-                                     "' cannot be left out");
-    first.push_back(from);
-    last = to;
-  }
-  sums.resize(groups.size());
-  ratios.resize(groups.size());
-  rows.resize(groups.size());
-  if (llvm::Error error = context.runner.prepare(
-          [&](unsigned done, unsigned all) {
-            context.progress("block influence", double(done) / all);
-          },
-          [&](unsigned chunk, unsigned stage) {
-            visit(context.runner, chunk, stage);
-          }))
-    return error;
-
-  std::vector<std::pair<double, unsigned>> order;
-  auto growth = rt::Tensor::zeros(rt::DType::F64, {int64_t(groups.size())});
-  if (growth.failed())
-    return llvm::createStringError(growth.message());
-  for (unsigned block = 0; block < groups.size(); ++block) {
-    if (rows[block] == 0)
-      return llvm::createStringError("the residual stream around '" +
-                                     groups[block].front() +
+  std::vector<std::pair<double, std::string>> order;
+  for (const SiteGroup &block :
+       sublayerGroups(context.model, /*byBlock=*/true)) {
+    for (const std::string &site : block)
+      if (context.runner.stageOf(site) < 0)
+        return llvm::createStringError("block of '" + site +
+                                       "' cannot be left out");
+    std::string site = toText(block);
+    const rt::Tensor *influence =
+        context.profile.find((getName(statistic) + "/" + site).str());
+    const rt::Tensor *rows = context.profile.find("count/" + site);
+    if (!influence || !rows || *rows->as<int64_t>() == 0)
+      return llvm::createStringError("the residual stream around '" + site +
                                      "' has no rows to compare");
-    order.emplace_back(sums[block] / rows[block], block);
-    growth->as<double>()[block] = ratios[block] / rows[block];
+    order.emplace_back(*influence->as<double>(), site);
   }
-  llvm::sort(order);
+  llvm::stable_sort(order, llvm::less_first());
   Ranking &ranking = context.profile.rankings[key];
   ranking.measure = getName(distance);
-  ranking.candidates = groups.size();
+  ranking.candidates = order.size();
   ranking.steps.clear();
-  for (auto [influence, block] : order)
-    ranking.steps.push_back({toText(groups[block]), influence});
-  context.profile.arrays["lathe-shortgpt.norm_ratio"] = std::move(*growth);
+  for (auto &[influence, block] : order)
+    ranking.steps.push_back({block, influence});
   return context.checkpoint();
 }
 

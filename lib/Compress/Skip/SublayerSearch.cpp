@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "SublayerSearch.h"
+#include "lathe/Calibrate/Rows.h"
 #include "lathe/Compress/Skip/SublayerSurgery.h"
 #include "llvm/ADT/StringExtras.h"
 #include <cmath>
@@ -115,26 +116,11 @@ llvm::Error SublayerSearch::setUp(std::vector<double> costs) {
 
 rt::TensorView SublayerSearch::target() const { return runner.view(targetRef); }
 
-/// The elements of `tensor` in f32.
-static void copyFloats(const rt::TensorView &tensor, std::vector<float> &to) {
-  to.resize(tensor.elements());
-  for (size_t i = 0; i < to.size(); ++i)
-    to[i] = rt::loadFloat(tensor.dtype, tensor.data, i);
-}
-
-/// Rows of an item: 1 of class logits [batch, classes].
-static int64_t rowsPerItem(const rt::TensorView &tensor) {
-  int64_t rows = 1;
-  for (unsigned axis = 1; axis + 1 < tensor.rank; ++axis)
-    rows *= tensor.shape[axis];
-  return rows;
-}
-
 llvm::Error SublayerSearch::keepReference(unsigned chunk) {
   if (llvm::Error error = runner.runWhole(chunk, end))
     return error;
   rt::TensorView tensor = target();
-  int64_t rows = rowsPerItem(tensor);
+  int64_t rows = rowsPerItem(tensor, tensor.rank ? tensor.shape[0] : 0);
   if (tensor.rank < 2 || tensor.elements() == 0)
     return llvm::createStringError("the model's output has no rows to compare");
   bool byItem = options.distance == DistanceKind::Norm;
@@ -144,7 +130,7 @@ llvm::Error SublayerSearch::keepReference(unsigned chunk) {
   if (referenceBytes + bytes > options.memory)
     return llvm::Error::success();
   referenceBytes += bytes;
-  copyFloats(tensor, references[chunk]);
+  references[chunk] = toFloats(tensor);
   return llvm::Error::success();
 }
 
@@ -153,7 +139,7 @@ llvm::Expected<const float *> SublayerSearch::reference(unsigned chunk) {
     return references[chunk].data();
   if (llvm::Error error = runner.runWhole(chunk, end))
     return std::move(error);
-  copyFloats(target(), recomputed);
+  recomputed = toFloats(target());
   return recomputed.data();
 }
 
@@ -164,13 +150,14 @@ llvm::Expected<const float *> SublayerSearch::reference(unsigned chunk) {
 double SublayerSearch::chunkDistance(unsigned chunk, const float *original,
                                      double &units) const {
   rt::TensorView tensor = target();
-  int64_t width = tensor.shape[tensor.rank - 1], rows = rowsPerItem(tensor);
+  int64_t width = rowWidth(tensor);
+  int64_t rows = rowsPerItem(tensor, tensor.shape[0]);
   int64_t count = tensor.shape[0] * rows;
   std::vector<double> distances(count);
   std::vector<float> converted;
   const float *changed = static_cast<const float *>(tensor.data);
   if (tensor.dtype != rt::DType::F32) {
-    copyFloats(tensor, converted);
+    converted = toFloats(tensor);
     changed = converted.data();
   }
   runner.pool().parallelFor(count, 4, [&](int64_t from, int64_t to) {

@@ -80,10 +80,10 @@ ms("QuantizeLinear", y, const(f32(8, low=0.02, high=0.1)), const(np.zeros(8, I8)
 ms("DequantizeLinear", data(U8, 3, 8, high=255), scalar(F32, 0.05), scalar(U8, 128), out=[F32])
 ms("DequantizeLinear", data(I8, 3, 8), const(f32(3, low=0.02, high=0.1)),
    const(np.zeros(3, I8)), out=[F32], axis=0)
-ms("DynamicQuantizeMatMul", y, data(I8, 8, 5, low=-127, high=127), scalar(F32, 0.02), rtol=1e-3)
+ms("DynamicQuantizeMatMul", y, weights(8, 5), scalar(F32, 0.02), rtol=1e-3)
 ms("DynamicQuantizeMatMul", y, const(data(U8, 8, 5, high=255)), const(scalar(F32, 0.02)),
    const(scalar(U8, 120)), const(f32(5)), rtol=1e-3)
-ms("MatMulIntegerToFloat", data(U8, 3, 4, high=255), data(I8, 4, 5, low=-127, high=127),
+ms("MatMulIntegerToFloat", data(U8, 3, 4, high=255), weights(4, 5),
    scalar(F32, 0.1), f32(5, low=0.01, high=0.1), scalar(U8, 120), out=[F32])
 for bits in (4, 8):
     packed = const(data(U8, 6, 2, 16 * bits // 8, high=255))

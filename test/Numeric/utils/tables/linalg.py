@@ -41,8 +41,8 @@ case("Det", 22, array(F32, [[0, 1], [1, 0]]))
 case("Det", 22, array(F32, [[1, 2], [2, 4]]))
 
 for a, b in ((U8, I8), (U8, U8), (I8, I8)):
-    x, w = data(a, 3, 4, low=-100, high=200), data(b, 4, 5, low=-100, high=100)
-    x, w = np.minimum(x, np.iinfo(a).max), w
+    x = np.minimum(data(a, 3, 4, low=-100, high=200), np.iinfo(a).max)
+    w = weights(4, 5) if b == I8 else data(b, 4, 5, high=100)
     case("MatMulInteger", 10, x, w)
     case("MatMulInteger", 10, x, w, scalar(a, 5), scalar(b, 3))
 case("MatMulInteger", 10, data(U8, 2, 3, 4, high=255), data(U8, 4, 5, high=255),

@@ -49,16 +49,16 @@ def qlinear(kind, a, b, row=False, column=False):
 
 
 qlinear(U8, data(U8, 3, 4, high=255), data(U8, 4, 5, high=255))
-qlinear(I8, data(I8, 3, 4, low=-100, high=100), data(I8, 4, 5, low=-100, high=100),
+qlinear(I8, data(I8, 3, 4, low=-100, high=100), weights(4, 5),
         column=True)
 qlinear(U8, data(U8, 2, 3, 4, high=255), data(U8, 2, 4, 5, high=255))
 case("QLinearMatMul", 10, data(U8, 3, 4, high=255), scalar(F32, 0.02), scalar(U8, 3),
-     data(I8, 4, 5, low=-99, high=99), scalar(F32, 0.03), scalar(I8, 0), scalar(F32, 0.4),
+     weights(4, 5), scalar(F32, 0.03), scalar(I8, 0), scalar(F32, 0.4),
      scalar(U8, 120))
 for w_scale, w_zero in ((scalar(F32, 0.02), scalar(I8, 0)),
                         (f32(6, low=0.01, high=0.05), np.zeros(6, I8))):
     case("QLinearConv", 10, data(U8, 2, 4, 7, 6, high=255), scalar(F32, 0.02),
-         scalar(U8, 100), const(data(I8, 6, 4, 3, 3, low=-127, high=127)), const(w_scale),
+         scalar(U8, 100), const(weights(6, 4, 3, 3)), const(w_scale),
          const(w_zero), scalar(F32, 0.2), scalar(U8, 130),
          const(data(I32, 6, low=-999, high=999)), pads=[1, 0, 1, 2], strides=[2, 1])
 case("QLinearConv", 10, data(U8, 1, 4, 5, high=255), scalar(F32, 0.02), scalar(U8, 0),
