@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lathe/Compress/Fuse/FuseSiblings.h"
 #include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/Driver/Driver.h"
 #include "lathe/Driver/ErrorCollector.h"
@@ -84,7 +85,10 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
   auto target = CpuTarget::parse(options.cpu);
   if (!target)
     return target.takeError();
-  auto stages = buildStages(model, options.entries);
+  // On a copy: the model keeps the sites that reports and profiles name.
+  OwningOpRef<ModuleOp> fused = model.clone();
+  fuseSiblings(*fused, "lathe-fuse-siblings");
+  auto stages = buildStages(*fused, options.entries);
   if (!stages)
     return stages.takeError();
 

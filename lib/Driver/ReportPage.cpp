@@ -172,14 +172,10 @@ static void writeSite(llvm::raw_ostream &os, const ReportSite &site) {
   os << formatv("<td>{0}</td><td>{1}</td>",
                 row ? optionalNumber(row->error) : "",
                 row ? escape(row->measure) : "");
-  std::optional<double> before = site.msBefore, measured = site.msAfter;
-  if (row && !before)
-    before = row->msBefore;
-  if (row && !measured)
-    measured = row->msMeasured;
-  os << formatv("<td>{0}</td><td>{1}</td><td>{2}</td>", optionalNumber(before),
+  os << formatv("<td>{0}</td><td>{1}</td><td>{2}</td>",
+                optionalNumber(site.timeBefore()),
                 row ? optionalNumber(row->msPredicted) : "",
-                optionalNumber(measured));
+                optionalNumber(site.timeAfter()));
   std::string note;
   for (const ReportRow &each : site.rows) {
     if (!note.empty())

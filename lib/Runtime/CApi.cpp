@@ -7,13 +7,16 @@
 
 #include "lathe/Runtime/lathe.h"
 
+#include "lathe/Runtime/Defaults.h"
 #include "lathe/Runtime/Generate.h"
-#include "lathe/Runtime/Runner.h"
+#include "lathe/Runtime/Session.h"
 
 #include <algorithm>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <string_view>
 
 using namespace lathe::rt;
 
@@ -21,16 +24,44 @@ using namespace lathe::rt;
 static_assert(LATHE_F32 == int(DType::F32) && LATHE_BOOL == int(DType::Bool) &&
               LATHE_UI2 == int(DType::UI2) && LATHE_UI2 + 1 == int(numDTypes));
 
+struct lathe_cache {
+  std::unique_ptr<KvCache> cache;
+};
+
+namespace {
+/// One entry of a model. What a run needs stays for the next one, so that a run
+/// with sizes no larger than before allocates nothing.
+struct EntryRunner {
+  std::unique_ptr<Session> session;
+  InputCompleter completer;
+  InputOptions options;
+  std::vector<std::optional<TensorView>> given; ///< by input
+  std::vector<int> places;                      ///< by tensor that is wanted
+  std::vector<void *> memory;                   ///< by output
+
+  static Result<EntryRunner> create(std::shared_ptr<const Program> program,
+                                    const std::string &entry, ThreadPool &pool);
+
+  Status run(const lathe_run_options &run, const lathe_tensor *inputs,
+             size_t inputCount, lathe_tensor *outputs, size_t outputCount);
+
+private:
+  EntryRunner(std::unique_ptr<Session> session, InputCompleter completer)
+      : session(std::move(session)), completer(std::move(completer)) {}
+
+  Status importInputs(const lathe_tensor *inputs, size_t count);
+  Status importOutputs(const lathe_tensor *outputs, size_t count);
+  Status importOptions(const lathe_run_options &run);
+  Status checkRoom(const lathe_tensor *outputs, size_t count) const;
+};
+} // namespace
+
 struct lathe_model {
   std::shared_ptr<const Program> program;
   std::unique_ptr<ThreadPool> pool;
   std::string manifest;
   std::mutex running;
-  std::map<std::string, std::unique_ptr<Session>> sessions;
-};
-
-struct lathe_cache {
-  std::unique_ptr<KvCache> cache;
+  std::map<std::string, EntryRunner, std::less<>> runners;
 };
 
 static thread_local std::string lastError;
@@ -117,29 +148,46 @@ static bool isDense(const lathe_tensor &tensor) {
   return true;
 }
 
-/// Tests what the caller says of an input and makes a tensor over it.
-static Result<Tensor> importInput(const lathe_tensor &tensor, size_t index) {
-  std::string name = "input " + describe(tensor, index);
+/// Tests what the caller says of an input and gives its view.
+static Result<TensorView> importInput(const lathe_tensor &tensor,
+                                      size_t index) {
+  // Built only for messages: this path allocates nothing.
+  auto name = [&] { return "input " + describe(tensor, index); };
   if (tensor.dtype < 0 || tensor.dtype >= int(numDTypes))
-    return Status::error(name + " has no valid dtype");
+    return Status::error(name() + " has no valid dtype");
   if (tensor.rank < 0 || tensor.rank > 64 || (tensor.rank > 0 && !tensor.shape))
-    return Status::error(name + " has no valid rank and shape");
-  DType dtype = DType(tensor.dtype);
-  Result<int64_t> bytes = tensorBytes(dtype, tensor.shape, tensor.rank);
+    return Status::error(name() + " has no valid rank and shape");
+  TensorView view = {DType(tensor.dtype), tensor.shape, unsigned(tensor.rank),
+                     tensor.data};
+  Result<int64_t> bytes = tensorBytes(view.dtype, view.shape, view.rank);
   if (bytes.failed())
-    return bytes.takeStatus().prefixed(name + ": ");
+    return bytes.takeStatus().prefixed(name() + ": ");
   if (tensor.bytes != -1 && tensor.bytes < *bytes)
-    return Status::error(name + " has " + std::to_string(tensor.bytes) +
+    return Status::error(name() + " has " + std::to_string(tensor.bytes) +
                          " bytes, but its shape needs " +
                          std::to_string(*bytes));
   if (!isDense(tensor))
-    return Status::error(name + " is not dense and row-major");
-  std::vector<int64_t> shape(tensor.shape, tensor.shape + tensor.rank);
-  return Tensor::over(dtype, std::move(shape), tensor.data, nullptr);
+    return Status::error(name() + " is not dense and row-major");
+  return view;
 }
 
-static Status importInputs(const Entry &entry, const lathe_tensor *inputs,
-                           size_t count, TensorMap &result) {
+Result<EntryRunner> EntryRunner::create(std::shared_ptr<const Program> program,
+                                        const std::string &entry,
+                                        ThreadPool &pool) {
+  Result<std::unique_ptr<Session>> session =
+      Session::create(std::move(program), entry, pool);
+  if (session.failed())
+    return session.takeStatus();
+  Result<InputCompleter> completer =
+      InputCompleter::create((*session)->entry());
+  if (completer.failed())
+    return completer.takeStatus();
+  return EntryRunner(std::move(*session), std::move(*completer));
+}
+
+Status EntryRunner::importInputs(const lathe_tensor *inputs, size_t count) {
+  const Entry &entry = session->entry();
+  given.assign(entry.inputs.size(), std::nullopt);
   for (size_t i = 0; i < count; ++i) {
     if (inputs[i].size < sizeof(lathe_tensor))
       return Status::error("input " + std::to_string(i) +
@@ -148,21 +196,21 @@ static Status importInputs(const Entry &entry, const lathe_tensor *inputs,
     if (place < 0)
       return Status::error("entry '" + entry.name + "' has no input " +
                            describe(inputs[i], i));
-    Result<Tensor> tensor = importInput(inputs[i], i);
-    if (tensor.failed())
-      return tensor.takeStatus();
-    if (!result.tensors.emplace(entry.inputs[place].name, std::move(*tensor))
-             .second)
+    Result<TensorView> view = importInput(inputs[i], i);
+    if (view.failed())
+      return view.takeStatus();
+    if (given[place])
       return Status::error("input " + describe(inputs[i], i) +
                            " is given twice");
+    given[place] = *view;
   }
   return Status::ok();
 }
 
 /// Finds the output that each tensor wants and the memory that it gives.
-static Status importOutputs(const Entry &entry, const lathe_tensor *outputs,
-                            size_t count, std::vector<int> &places,
-                            std::vector<void *> &memory) {
+Status EntryRunner::importOutputs(const lathe_tensor *outputs, size_t count) {
+  const Entry &entry = session->entry();
+  places.clear();
   memory.assign(entry.outputs.size(), nullptr);
   for (size_t i = 0; i < count; ++i) {
     if (outputs[i].size < sizeof(lathe_tensor))
@@ -179,81 +227,56 @@ static Status importOutputs(const Entry &entry, const lathe_tensor *outputs,
   return Status::ok();
 }
 
-static Result<Session *> sessionOf(lathe_model &model,
-                                   const std::string &entry) {
-  std::unique_ptr<Session> &session = model.sessions[entry];
-  if (!session) {
-    Result<std::unique_ptr<Session>> made =
-        Session::create(model.program, entry, *model.pool);
-    if (made.failed())
-      return made.takeStatus();
-    session = std::move(*made);
-  }
-  return session.get();
-}
-
-/// The dims that the caller's rows of logits set.
-static Status logitsDims(const Entry &entry, int64_t rows, DimValues &dims) {
-  if (rows == 0)
-    return Status::ok();
-  if (entry.roles.logits.empty())
+/// The cache, and the dims that the caller's rows of logits set.
+Status EntryRunner::importOptions(const lathe_run_options &run) {
+  const Entry &entry = session->entry();
+  options.cache = run.cache ? run.cache->cache.get() : nullptr;
+  if (run.logits_rows != 0 && entry.roles.logits.empty())
     return Status::error("entry '" + entry.name +
                          "' has no choice of the rows of logits");
-  dims.emplace_back(entry.roles.logits, rows);
+  options.dims.resize(run.logits_rows != 0);
+  for (auto &[name, value] : options.dims) {
+    name = entry.roles.logits;
+    value = run.logits_rows;
+  }
   return Status::ok();
 }
 
-static Status runModel(lathe_model &model, const lathe_run_options &run,
-                       const lathe_tensor *inputs, size_t inputCount,
-                       lathe_tensor *outputs, size_t outputCount) {
-  std::string entryName = run.entry ? run.entry : "plain";
-  KvCache *cache = run.cache ? run.cache->cache.get() : nullptr;
-  if (Result<const Entry *> found = model.program->entry(entryName);
-      found.failed())
-    return found.takeStatus();
-  Result<Session *> found = sessionOf(model, entryName);
-  if (found.failed())
-    return found.takeStatus();
-  Session &session = **found;
-  const Entry &entry = session.entry();
-
-  TensorMap tensors;
-  std::vector<std::string> notes;
-  std::vector<int> places;
-  std::vector<void *> memory;
-  if (Status status = importInputs(entry, inputs, inputCount, tensors);
-      status.failed())
-    return status;
-  if (Status status =
-          importOutputs(entry, outputs, outputCount, places, memory);
-      status.failed())
-    return status;
-  InputOptions options;
-  options.cache = cache;
-  if (Status status = logitsDims(entry, run.logits_rows, options.dims);
-      status.failed())
-    return status;
-  if (Status status = completeInputs(entry, options, tensors, notes);
-      status.failed())
-    return status;
-  std::vector<TensorView> views;
-  for (const ValueDecl &input : entry.inputs)
-    views.push_back(tensors.find(input.name)->view());
-  if (Status status = session.bind(views, memory, cache, options.dims);
-      status.failed())
-    return status;
-  for (size_t i = 0; i < outputCount; ++i) {
-    int64_t need = session.output(places[i]).bytes();
+/// Tests the memory that the caller gives for outputs; they must be bound.
+Status EntryRunner::checkRoom(const lathe_tensor *outputs, size_t count) const {
+  for (size_t i = 0; i < count; ++i) {
+    int64_t need = session->output(places[i]).bytes();
     if (outputs[i].data && outputs[i].bytes < need)
       return Status::error("output " + describe(outputs[i], i) + " needs " +
                            std::to_string(need) +
                            " bytes, but has memory for " +
                            std::to_string(outputs[i].bytes));
   }
-  if (Status status = session.run(); status.failed())
+  return Status::ok();
+}
+
+Status EntryRunner::run(const lathe_run_options &run,
+                        const lathe_tensor *inputs, size_t inputCount,
+                        lathe_tensor *outputs, size_t outputCount) {
+  if (Status status = importInputs(inputs, inputCount); status.failed())
+    return status;
+  if (Status status = importOutputs(outputs, outputCount); status.failed())
+    return status;
+  if (Status status = importOptions(run); status.failed())
+    return status;
+  if (Status status = completer.complete(given, options); status.failed())
+    return status;
+  KvCache *cache = run.cache ? run.cache->cache.get() : nullptr;
+  if (Status status =
+          session->bind(completer.views(), memory, cache, options.dims);
+      status.failed())
+    return status;
+  if (Status status = checkRoom(outputs, outputCount); status.failed())
+    return status;
+  if (Status status = session->run(); status.failed())
     return status;
   for (size_t i = 0; i < outputCount; ++i) {
-    TensorView view = session.output(places[i]);
+    TensorView view = session->output(places[i]);
     outputs[i].data = view.data;
     outputs[i].bytes = view.bytes();
     outputs[i].dtype = int32_t(view.dtype);
@@ -261,6 +284,21 @@ static Status runModel(lathe_model &model, const lathe_run_options &run,
     outputs[i].shape = view.shape;
   }
   return Status::ok();
+}
+
+static Status runModel(lathe_model &model, const lathe_run_options &run,
+                       const lathe_tensor *inputs, size_t inputCount,
+                       lathe_tensor *outputs, size_t outputCount) {
+  std::string_view name = run.entry ? run.entry : "plain";
+  auto found = model.runners.find(name);
+  if (found == model.runners.end()) {
+    Result<EntryRunner> made =
+        EntryRunner::create(model.program, std::string(name), *model.pool);
+    if (made.failed())
+      return made.takeStatus();
+    found = model.runners.emplace(name, std::move(*made)).first;
+  }
+  return found->second.run(run, inputs, inputCount, outputs, outputCount);
 }
 
 int lathe_model_run(lathe_model *model, const lathe_run_options *options,

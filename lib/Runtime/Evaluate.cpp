@@ -141,6 +141,8 @@ public:
 private:
   Status checkData(const Entry &entry);
   Status chooseBatch(const Entry &entry);
+  Status makeDecoder();
+  void collectSkips();
   Status runPlain(int64_t first, int64_t count);
   Status runCached(int64_t first, int64_t count);
   Status feedWindow(Decoder &decoder, int64_t first, int64_t count);
@@ -197,9 +199,9 @@ Status Evaluator::chooseBatch(const Entry &entry) {
                          std::to_string(rows.value));
   if (fixedBatch && rows.value < 1)
     return Status::error("the model has a batch of 0");
-  batch = fixedBatch          ? rows.value
-          : options.batch > 0 ? options.batch
-                              : std::min<int64_t>(8, items);
+  batch = fixedBatch ? rows.value : options.batch > 0 ? options.batch : 8;
+  if (!fixedBatch)
+    batch = std::min(batch, items);
   return Status::ok();
 }
 
@@ -281,7 +283,39 @@ Status Evaluator::feedTokens(Decoder &decoder, int64_t first, int64_t count) {
   return Status::ok();
 }
 
+Status Evaluator::makeDecoder() {
+  Result<std::unique_ptr<Decoder>> made =
+      Decoder::create(program, pool, batch, tokens->shape()[1]);
+  if (made.failed())
+    return made.takeStatus();
+  decoder = std::move(*made);
+  return options.setUp ? options.setUp(*decoder) : Status::ok();
+}
+
+/// Adds what the decoder has counted to the result.
+void Evaluator::collectSkips() {
+  const SkipCounts &counts = decoder->decodeSession().skipCounts();
+  SkipCounts &sums = result.skips;
+  sums.skippedBy.resize(counts.skippedBy.size());
+  sums.idle.resize(counts.idle.size());
+  sums.skipped += counts.skipped;
+  sums.total += counts.total;
+  sums.runs += counts.runs;
+  for (size_t stage = 0; stage < counts.idle.size(); ++stage) {
+    sums.skippedBy[stage] += counts.skippedBy[stage];
+    sums.idle[stage] += counts.idle[stage];
+  }
+}
+
 Status Evaluator::runCached(int64_t first, int64_t count) {
+  // The rest is a batch of its own: rows that fill one up would count as rows
+  // that skip.
+  if (count < batch && !fixedBatch) {
+    collectSkips();
+    batch = count;
+    if (Status status = makeDecoder(); status.failed())
+      return status;
+  }
   copyRows(*tokens, first, count, tokenCopy);
   if (mask)
     copyRows(*mask, first, count, maskCopy);
@@ -313,14 +347,8 @@ Result<Evaluation> Evaluator::run() {
         (mask && mask->shape() != tokens->shape()))
       return Status::error("evaluation with the cache needs tokens, labels and "
                            "masks of shape [items, positions]");
-    Result<std::unique_ptr<Decoder>> made =
-        Decoder::create(program, pool, batch, tokens->shape()[1]);
-    if (made.failed())
-      return made.takeStatus();
-    decoder = std::move(*made);
-    if (options.setUp)
-      if (Status status = options.setUp(*decoder); status.failed())
-        return status;
+    if (Status status = makeDecoder(); status.failed())
+      return status;
   } else {
     Result<std::unique_ptr<Session>> made =
         Session::create(program, "plain", pool);
@@ -341,7 +369,7 @@ Result<Evaluation> Evaluator::run() {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
   if (options.via == Via::Decode)
-    result.skips = decoder->decodeSession().skipCounts();
+    collectSkips();
   return std::move(result);
 }
 

@@ -358,6 +358,9 @@ Result<Generation> lathe::rt::generate(std::shared_ptr<const Program> program,
   Decoder &decoder = **made;
 
   Generation result;
+  // No more than the context has room for, so that steps allocate nothing.
+  result.tokens.reserve(std::min(options.count, context));
+  result.decodeMs.reserve(std::min(options.count, context));
   auto start = std::chrono::steady_clock::now();
   if (Status status = decoder.prefill(prompt.data(), prompt.size());
       status.failed())

@@ -243,6 +243,9 @@ Result<RunOutcome> lathe::rt::runEntry(std::shared_ptr<const Program> program,
       status.failed())
     return status;
 
+  Result<std::vector<TensorView>> views = session.viewsOf(inputs);
+  if (views.failed())
+    return views.takeStatus();
   int64_t past = *cache ? (*cache)->length() : 0;
   int64_t iterations = std::max<int64_t>(1, options.iterations);
   int64_t warmUp = iterations > 1 ? 1 : 0;
@@ -250,7 +253,7 @@ Result<RunOutcome> lathe::rt::runEntry(std::shared_ptr<const Program> program,
     if (*cache)
       (*cache)->truncate(past);
     auto start = std::chrono::steady_clock::now();
-    if (Status status = session.bind(inputs, cache->get(), options.dims);
+    if (Status status = session.bind(*views, {}, cache->get(), options.dims);
         status.failed())
       return status;
     if (Status status = session.run(); status.failed())

@@ -523,8 +523,8 @@ Status Session::bind(const std::vector<TensorView> &inputs,
   return Status::ok();
 }
 
-Status Session::bind(const TensorMap &inputs, KvCache *cache,
-                     const DimValues &dims) {
+Result<std::vector<TensorView>>
+Session::viewsOf(const TensorMap &inputs) const {
   std::vector<TensorView> views;
   std::string missing;
   for (const ValueDecl &input : decl->inputs) {
@@ -543,7 +543,15 @@ Status Session::bind(const TensorMap &inputs, KvCache *cache,
   }
   if (!missing.empty())
     return Status::error("inputs are missing: " + missing);
-  return bind(views, {}, cache, dims);
+  return views;
+}
+
+Status Session::bind(const TensorMap &inputs, KvCache *cache,
+                     const DimValues &dims) {
+  Result<std::vector<TensorView>> views = viewsOf(inputs);
+  if (views.failed())
+    return views.takeStatus();
+  return bind(*views, {}, cache, dims);
 }
 
 //===----------------------------------------------------------------------===//

@@ -146,6 +146,31 @@ static void testNoRoles() {
   CHECK(inputs.find("past.0.key")->shape()[2] == 0);
 }
 
+/// The same memory serves the next call, whatever the last one was.
+static void testAgain() {
+  Entry entry = decoderEntry();
+  InputCompleter completer = take(InputCompleter::create(entry));
+  int64_t ids[6] = {}, shape[] = {2, 3};
+  std::vector<std::optional<TensorView>> given(entry.inputs.size());
+  checkFails(completer.complete(given, {}), "input is missing: input_ids");
+  given[5] = TensorView{DType::I64, shape, 2, ids};
+  checkOk(completer.complete(given, {}));
+  const std::vector<TensorView> first = completer.views();
+  CHECK(first[5].data == ids && first[0].shape[1] == 3);
+
+  shape[1] = 2;
+  checkOk(completer.complete(given, {}));
+  const std::vector<TensorView> &second = completer.views();
+  const auto *positions = static_cast<const int32_t *>(second[1].data);
+  CHECK(second[0].shape[1] == 2 && second[1].elements() == 4);
+  for (int i = 0; i < 4; ++i) {
+    CHECK(positions[i] == i % 2);
+    CHECK(static_cast<const int64_t *>(second[0].data)[i] == 1);
+  }
+  for (unsigned i = 0; i < 5; ++i)
+    CHECK(second[i].data == first[i].data);
+}
+
 static void testTestFiles() {
   Entry entry = decoderEntry();
   TensorMap inputs;
@@ -181,6 +206,7 @@ int main() {
   testPast();
   testDims();
   testNoRoles();
+  testAgain();
   testTestFiles();
   testArguments();
   return 0;

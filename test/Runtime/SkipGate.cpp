@@ -9,6 +9,7 @@
 #include "Check.h"
 
 #include <cmath>
+#include <random>
 
 using namespace lathe::rt;
 
@@ -123,6 +124,37 @@ static void testRows() {
   CHECK(gate.counts().idle[1] == 0);
 }
 
+/// What a row decides is the same in any batch, to the last bit of its sums.
+static void testPacking() {
+  constexpr int64_t rows = 64, width = 40;
+  SkipRule rule;
+  rule.threshold = .9;
+  Entry entry = entryOf(2, 0, 0, rule);
+  SkipGate gate(entry);
+  std::minstd_rand random(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(rows * width), y(rows * width);
+  for (int64_t i = 0; i < rows * width; ++i) {
+    x[i] = normal(random);
+    y[i] = x[i] + .48f * normal(random);
+  }
+  std::vector<std::vector<int64_t>> running;
+  for (int64_t batch : {rows, int64_t(1), int64_t(5)}) {
+    std::vector<int64_t> &found = running.emplace_back();
+    for (int64_t first = 0; first < rows; first += batch) {
+      int64_t count = std::min(batch, rows - first), shape[] = {count, width};
+      gate.begin(count, 1, 0);
+      gate.decide(0);
+      gate.observe(0, {DType::F32, shape, 2, x.data() + first * width},
+                   {DType::F32, shape, 2, y.data() + first * width});
+      for (int64_t row : gate.decide(1))
+        found.push_back(first + row);
+    }
+  }
+  CHECK(running[0] == running[1] && running[0] == running[2]);
+  CHECK(running[0].size() > rows / 4 && running[0].size() < 3 * rows / 4);
+}
+
 static void testRandom() {
   SkipRule rule;
   rule.kind = SkipRule::Kind::Random;
@@ -142,6 +174,7 @@ int main() {
   testStateMachine();
   testCosine();
   testRows();
+  testPacking();
   testRandom();
   return 0;
 }

@@ -46,7 +46,7 @@ def inputs_of(model):
     rng = np.random.default_rng(1)
     arrays = {}
     for value in session_of(model).get_inputs():
-        past = {"past": 5, "past_sequence_length": 5, "total": 12}
+        past = {"past": 5, "past_sequence_length": 5, "total": 12, "total_sequence_length": 12}
         shape = [d if isinstance(d, int) else past.get(d, 1 if "batch" in d else 7) for d in value.shape]
         if "mask" in value.name:
             arrays[value.name] = np.ones(shape, np.int64)

@@ -140,24 +140,34 @@ static std::string cell(const std::optional<double> &value) {
   return text;
 }
 
+/// What was done last: "kept: tail", then the numbers that the pass gave.
+static std::string describe(const ReportRow &row) {
+  std::string text = getName(row.action).str();
+  if (!row.reason.empty())
+    text += ": " + row.reason;
+  for (auto &[name, value] : row.values)
+    text += "; " + name + " " + cell(value);
+  return text;
+}
+
 static void printSite(const ReportSite &site) {
   const std::optional<SiteCounts> &counts =
       site.before ? site.before : site.after;
   const ReportRow *row = site.rows.empty() ? nullptr : &site.rows.back();
-  std::string what = row ? getName(row->action).str() : "";
-  if (row && !row->reason.empty())
-    what += ": " + row->reason;
+  std::string what = row ? describe(*row) : "";
   if (site.encodingBefore != site.encodingAfter)
     what += " " + site.encodingBefore + " -> " + site.encodingAfter;
   std::string bytes = counts ? roundedCount(counts->bytes) : "";
   if (site.before && site.after && site.before->bytes != site.after->bytes)
     bytes += " -> " + roundedCount(site.after->bytes);
-  std::string line =
-      llvm::formatv("  {0,-22} {1,10} {2,18} {3,10} {4,10} {5,9} {6,9}  {7}",
-                    site.site, counts ? roundedCount(counts->params) : "",
-                    bytes, counts ? roundedCount(counts->macs) : "",
-                    row ? cell(row->error) : std::string(), cell(site.msBefore),
-                    cell(site.msAfter), what);
+  std::string line = llvm::formatv(
+      "  {0,-22} {1,10} {2,18} {3,10} {4,10} {5,9} {6,9} {7,9}  "
+      "{8}",
+      site.site, counts ? roundedCount(counts->params) : "", bytes,
+      counts ? roundedCount(counts->macs) : "",
+      row ? cell(row->error) : std::string(), cell(site.timeBefore()),
+      row ? cell(row->msPredicted) : std::string(), cell(site.timeAfter()),
+      what);
   llvm::outs() << llvm::StringRef(line).rtrim() << "\n";
 }
 
@@ -180,9 +190,10 @@ static void print(const ReportTable &table) {
   if (!table.openDims.empty())
     out << "(counted with " << llvm::join(table.openDims, " = ")
         << " = 1; --dim sets them)\n";
-  out << llvm::formatv("\n  {0,-22} {1,10} {2,18} {3,10} {4,10} {5,9} {6,9}\n",
+  out << llvm::formatv("\n  {0,-22} {1,10} {2,18} {3,10} {4,10} {5,9} {6,9} "
+                       "{7,9}\n",
                        "site", "params", "bytes", "MACs", "error", "ms before",
-                       "ms after");
+                       "predicted", "measured");
   for (const ReportSite &site : table.sites)
     printSite(site);
 }

@@ -227,6 +227,40 @@ def FuseGpt : Lathe_CompressPass<"lathe-fuse-gpt"> {
   ];
 }
 
+def FuseSiblings : Lathe_CompressPass<"lathe-fuse-siblings"> {
+  let summary = "Linears that read the same value become one";
+  let description = [{
+    Linears of one block that multiply the same value, such as those of Q, K and
+    V, become one linear whose weight is their `concat` along the columns:
+    values are read once, short products no longer waste a panel each, and
+    threads meet once. The results are the same bit for bit.
+
+    What read one of the results reads its columns of the wider one. Rotary
+    embeddings, attention, appends to the cache and `lathe.index_expr` do so
+    through their maps and forms; a linear that anything else reads stays as it
+    is, because its columns would have to be copied. So do linears of which one
+    weight is also read elsewhere, and linears that differ in `acts` or in
+    having a bias.
+
+    The merged weight and linear are named after all of them, and the sites of
+    the single ones exist no more, so this pass comes after those that name
+    sites. One report row per single site says what it is part of.
+
+    Before:
+    ```mlir
+    %q = lathe.linear %x, %wq {site = #lathe.site<"blocks.0.attn.q">} : ... -> tensor<?x?x64xf32>
+    %k = lathe.linear %x, %wk {site = #lathe.site<"blocks.0.attn.k">} : ... -> tensor<?x?x32xf32>
+    %a = lathe.attention q(%q <"[i0, i2, 32*i1 + i3]">) k(%k <"[i0, i2, 32*i1 + i3]">) ...
+    ```
+    After:
+    ```mlir
+    %w = lathe.use_weight @blocks.0.attn.qk : !lathe.weight<64x96xf32, #lathe.concat<1, [#lathe.dense<f32>, #lathe.dense<f32>], [64, 32]>>
+    %qk = lathe.linear %x, %w {site = #lathe.site<"blocks.0.attn.qk">} : ... -> tensor<?x?x96xf32>
+    %a = lathe.attention q(%qk <"[i0, i2, 32*i1 + i3]">) k(%qk <"[i0, i2, 32*i1 + i3 + 64]">) ...
+    ```
+  }];
+}
+
 def Observe : Lathe_CompressPass<"lathe-observe"> {
   let summary = "Reports statistics of the values inside a model";
   let description = [{

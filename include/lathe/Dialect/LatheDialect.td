@@ -29,6 +29,17 @@ def Lathe_Dialect : Dialect {
     Arguments and results of an entry carry `lathe.name` and `lathe.dims`, one
     polynomial text per dim.
 
+    What was done to a model is recorded in further attributes of the module,
+    by which profiles know whose they are and compiled folders what is gone:
+    * `lathe.source_hash`: 16 hexadecimal digits that say which model it was
+      before the first pass, from the types and content hashes of its weights
+      and constants, the signature of `plain` and its sub-layers.
+    * `lathe.passes`: texts `PASS{options}` of the compression passes that were
+      applied, in order.
+    * `lathe.removed`: sites of the sub-layers that are gone, in the order in
+      which they went.
+    * `lathe.report`: rows of passes by site, see Report.md.
+
     Constraints:
     * (C1) `lathe.source` and `lathe.level` are strings.
     * (C2) `lathe.opset` is an integer.

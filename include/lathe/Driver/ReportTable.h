@@ -40,6 +40,14 @@ struct ReportSite {
   /// Milliseconds, measured by the view.
   std::optional<double> msBefore, msAfter;
   std::vector<ReportRow> rows; ///< in the order of the passes
+
+  /// Milliseconds as the view measured them, else as the last pass says.
+  std::optional<double> timeBefore() const {
+    return msBefore || rows.empty() ? msBefore : rows.back().msBefore;
+  }
+  std::optional<double> timeAfter() const {
+    return msAfter || rows.empty() ? msAfter : rows.back().msMeasured;
+  }
 };
 
 /// A point of a removal curve: what is left once a step is applied.

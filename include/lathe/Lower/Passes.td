@@ -75,6 +75,41 @@ def LowerStagePass : Pass<"lathe-lower-stage", "::mlir::ModuleOp"> {
   ];
 }
 
+def PrintKernelPlan : Pass<"lathe-print-kernel-plan", "::mlir::ModuleOp"> {
+  let summary = "Prints how the kernels of linears are cut";
+  let description = [{
+    Prints to stdout, for every function, the CPU level and a line per linear:
+    its site, K and N, and what the cost model of the kernels (LinearPlan.h)
+    chose for them on this level:
+
+    * `tile` rows x columns of sums that stay in registers with many rows, then
+      the tiles of fewer rows: the last rows of a long run, or all of a short
+      one; `1x64` is the kernel of a decode step;
+    * `k` the terms that are summed before the sums go through memory, and the
+      number of such blocks;
+    * `unit` rows x columns of one piece of parallel work, the number of panels
+      of columns, and how many units a thread takes at once.
+
+    Leaves the module as it is. Kernels are chosen for the weights as they are
+    now, so passes that change them go before this one.
+
+    Before, and after:
+    ```mlir
+    %y = lathe.linear %x, %w {site = #lathe.site<"blocks.0.ffn.up">}
+        : (tensor<?x768xf32>, !lathe.weight<768x3072xf32, #lathe.dense<f32>>) -> tensor<?x3072xf32>
+    ```
+    Printed, with `target=avx2`:
+    ```
+    function plain, avx2
+      blocks.0.ffn.up: 768x3072 f32: tile 6x16, fewer rows 1x64 2x32 3x32 4x16 5x16; k 768 in 1 block; unit 96x64 of 48 panels, 1 at once
+    ```
+  }];
+  let options = [
+    Option<"cpu", "target", "std::string", "\"native\"",
+           "CPU level to plan for">
+  ];
+}
+
 def ToLinalg : Pass<"lathe-to-linalg", "::mlir::ModuleOp"> {
   let summary = "A model in linalg on tensors, with upstream dialects only";
   let description = [{

@@ -10,7 +10,9 @@
 
 #include "lathe/Runtime/DimSolver.h"
 #include "lathe/Runtime/KvCache.h"
+#include "lathe/Runtime/Memory.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,8 +31,7 @@ struct InputOptions {
   bool sample = false;
 };
 
-/// Completes `inputs` to one tensor per input of the entry, so that
-/// `Session::bind(inputs, cache, options.dims)` has all it needs:
+/// Completes the inputs of an entry, again and again in the same memory:
 ///
 ///   past*            empty, if all of them are missing
 ///   attention_mask   ones over past + new positions
@@ -38,9 +39,61 @@ struct InputOptions {
 ///   token_type_ids   zeros
 ///   unset batch      1
 ///
-/// Each of these adds a line to `notes`. Errors: other missing inputs, dims
-/// that nothing decides (all are named; derived ones are never asked for),
-/// contradictions.
+/// From the second call on with sizes no larger than before, nothing is
+/// allocated. Memory of inputs of entries with a cache is made for a full one
+/// at once, so that decoding never allocates again.
+class InputCompleter {
+public:
+  /// `entry` must outlive the completer.
+  static Result<InputCompleter> create(const Entry &entry);
+
+  /// Completes `given`, which has one element per input of the entry in its
+  /// order, in the entry's exact types; those without a value are missing. Each
+  /// default adds a line to `notes`, if not null. Errors: other missing inputs,
+  /// dims that nothing decides (all are named; derived ones are never asked
+  /// for), contradictions.
+  Status complete(const std::vector<std::optional<TensorView>> &given,
+                  const InputOptions &options,
+                  std::vector<std::string> *notes = nullptr);
+
+  /// Since the last call that succeeded: all inputs in the entry's order, for
+  /// `Session::bind(views(), ..., cache, options.dims)`. Those that were given
+  /// are the caller's, the others are valid until the next call.
+  const std::vector<TensorView> &views() const { return all; }
+
+private:
+  explicit InputCompleter(const Entry &entry) : entry(&entry) {}
+
+  Status addEquations(const std::vector<std::optional<TensorView>> &given,
+                      const InputOptions &options);
+  void findMissing(const std::vector<std::optional<TensorView>> &given);
+  void decidePast();
+  Status decideBatch(std::vector<std::string> *notes);
+  Status checkPast() const;
+  Status checkMissing() const;
+  Status decideDims(const InputOptions &options,
+                    std::vector<std::string> *notes);
+  void notePast(std::vector<std::string> &notes) const;
+  void noteInput(unsigned index, std::vector<std::string> &notes) const;
+  Result<int64_t> evaluateShape(unsigned index);
+  Status reserve(unsigned index, const KvCache *cache);
+  void fill(unsigned index) const;
+  int64_t pastLength() const;
+
+  const Entry *entry;
+  DimSolver solver;
+  std::vector<unsigned> missing, missingPast;
+  bool emptyPast = false; ///< all past inputs are missing
+  std::vector<TensorView> all;
+
+  // By input, of those that were missing.
+  std::vector<std::vector<int64_t>> shapes;
+  std::vector<Pages> buffers;
+};
+
+/// Completes `inputs` as an InputCompleter does, to one tensor per input of the
+/// entry, so that `Session::bind(inputs, cache, options.dims)` has all it
+/// needs.
 Status completeInputs(const Entry &entry, const InputOptions &options,
                       TensorMap &inputs, std::vector<std::string> &notes);
 

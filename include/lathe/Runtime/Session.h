@@ -73,10 +73,13 @@ public:
               const std::vector<void *> &outputs = {}, KvCache *cache = nullptr,
               const DimValues &dims = {});
 
-  /// The same with the inputs looked up by name; all must be there, in their
-  /// exact type (raw bits of types that numpy lacks excepted).
+  /// The same with the inputs looked up by name.
   Status bind(const TensorMap &inputs, KvCache *cache = nullptr,
               const DimValues &dims = {});
+
+  /// Views of the inputs looked up by name, for `bind`; all must be there, in
+  /// their exact type (raw bits of types that numpy lacks excepted).
+  Result<std::vector<TensorView>> viewsOf(const TensorMap &inputs) const;
 
   /// Runs all stages, copies outputs that equal other tensors, and counts the
   /// new positions of the cache.

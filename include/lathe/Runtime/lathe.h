@@ -149,7 +149,9 @@ LATHE_API const char *lathe_model_manifest(const lathe_model *model);
 /** Runs an entry once; 0, or not 0 on error. `inputs` in any order if they have
  *  names; inputs that are left out take their defaults: empty past tensors, an
  *  attention mask of ones, positions counted on, token types of zeros.
- *  `outputs` names those that are wanted. All arrays are the caller's. */
+ *  `outputs` names those that are wanted. All arrays are the caller's.
+ *  From the second run of an entry on with sizes no larger than before, nothing
+ *  is allocated, also while a cache fills. */
 LATHE_API int lathe_model_run(lathe_model *model,
                               const lathe_run_options *options,
                               const lathe_tensor *inputs, size_t input_count,

@@ -6,14 +6,16 @@
 //===----------------------------------------------------------------------===//
 //
 // A unit of parallel work is one panel of 64 columns times one block of rows.
-// Inside, tiles of up to six rows keep their sums in registers while k runs; a
+// Inside, tiles of a few rows keep their sums in registers while k runs; a
 // machine with narrower registers takes a tile in several passes over
-// sub-panels. Finished tiles go to a small buffer on the stack, from which the
-// epilogue reads, so its code exists once and not once per tile height.
+// sub-panels. LinearPlan has the sizes. Finished tiles go to a small buffer on
+// the stack, from which the epilogue reads, so its code exists once and not
+// once per tile height.
 //
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Codegen/CPU/EmitLinear.h"
+#include "lathe/Codegen/CPU/LinearPlan.h"
 #include "lathe/Codegen/CPU/VectorizeRegion.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -25,19 +27,8 @@ using namespace lathe;
 
 namespace {
 
-/// Rows of a register tile. Six rows by 64 columns fill 24 registers of
-/// AVX-512, six by 16 fill 12 of AVX2's.
-constexpr int64_t kTileRows = 6;
-/// Rows of a unit of work: enough to pay for a dispatch, few enough to share.
-constexpr int64_t kBlockRows = 96;
-/// A panel with more rows (or pairs of rows) than kLongK is summed in blocks
-/// near kBlockK of them, which the second-level cache holds.
-constexpr int64_t kLongK = 1536;
-constexpr int64_t kBlockK = 768;
 /// Steps of k in one turn of the inner loop.
 constexpr int64_t kUnroll = 2;
-/// Bytes of weights that are worth a thread of their own.
-constexpr int64_t kGrainBytes = 64 << 10;
 
 class LinearEmitter {
 public:
@@ -46,7 +37,6 @@ public:
   LogicalResult emit();
 
 private:
-  int64_t getTileColumns(int64_t rows) const;
   void emitUnit(Value panel, Value block);
   void emitTile(int64_t rows);
   void emitPass(int64_t rows, int64_t columns, Value column);
@@ -64,6 +54,7 @@ private:
   Value loadExtra(size_t number, Value row, Value column, Value mask);
 
   const LinearSpec &spec;
+  LinearPlan plan;
   KernelBuilder b;
   int64_t lanes;
 
@@ -86,7 +77,8 @@ private:
 
 LinearEmitter::LinearEmitter(func::FuncOp func, const LinearSpec &spec,
                              const CpuTarget &target)
-    : spec(spec), b(func, target), lanes(target.lanes) {
+    : spec(spec), plan(planLinear(spec, target)), b(func, target),
+      lanes(target.lanes) {
   auto arguments = ArrayRef<BlockArgument>(func.getArguments()).drop_front();
   auto next = [&] {
     Value value = arguments.front();
@@ -102,20 +94,9 @@ LinearEmitter::LinearEmitter(func::FuncOp func, const LinearSpec &spec,
   y = next();
 }
 
-/// Columns of a pass: as many as leave registers for the weights and x.
-int64_t LinearEmitter::getTileColumns(int64_t rows) const {
-  int64_t sums = b.getTarget().registers * 3 / 4;
-  int64_t columns = kPanelColumns;
-  while (rows * columns / lanes > sums)
-    columns /= 2;
-  return columns;
-}
-
 LogicalResult LinearEmitter::emit() {
-  Value blocks = b.divCeil(b.dim(y, 0), kBlockRows);
-  int64_t panelBytes = spec.getSteps() * kPanelColumns * sizeof(float);
-  int64_t grain = std::max<int64_t>(1, kGrainBytes / panelBytes);
-  b.forall({b.index(spec.getPanels()), blocks}, grain,
+  Value blocks = b.divCeil(b.dim(y, 0), plan.blockRows);
+  b.forall({b.index(spec.getPanels()), blocks}, plan.grain,
            [&](ValueRange unit) { emitUnit(unit[0], unit[1]); });
   b.finish();
   return status;
@@ -124,18 +105,18 @@ LogicalResult LinearEmitter::emit() {
 void LinearEmitter::emitUnit(Value panelNumber, Value block) {
   panel = panelNumber;
   column0 = b.mul(panel, kPanelColumns);
-  Value begin = b.mul(block, kBlockRows);
-  rowEnd = b.minIndex(b.add(begin, kBlockRows), b.dim(y, 0));
+  Value begin = b.mul(block, plan.blockRows);
+  rowEnd = b.minIndex(b.add(begin, plan.blockRows), b.dim(y, 0));
 
   int64_t steps = spec.getSteps();
-  int64_t blocks = steps > kLongK ? llvm::divideCeil(steps, kBlockK) : 1;
-  partial = b.stack({blocks > 1 ? kBlockRows : kTileRows, kPanelColumns});
+  int64_t blocks = plan.getBlocks(steps), tileRows = plan.getTileRows();
+  partial = b.stack({blocks > 1 ? plan.blockRows : tileRows, kPanelColumns});
   auto tiles = [&](Value last) {
-    b.forRange(begin, rowEnd, kTileRows, [&](Value row) {
+    b.forRange(begin, rowEnd, tileRows, [&](Value row) {
       row0 = row;
-      rows = b.minIndex(b.sub(rowEnd, row), b.index(kTileRows));
+      rows = b.minIndex(b.sub(rowEnd, row), b.index(tileRows));
       tileRow = blocks > 1 ? b.sub(row, begin) : b.index(0);
-      b.switchOf(rows, 1, kTileRows, [&](int64_t count) { emitTile(count); });
+      b.switchOf(rows, 1, tileRows, [&](int64_t count) { emitTile(count); });
       auto epilogue = [&] { emitEpilogue(kPanelColumns); };
       if (last)
         b.ifThen(last, epilogue);
@@ -149,10 +130,9 @@ void LinearEmitter::emitUnit(Value panelNumber, Value block) {
     tiles({});
     return;
   }
-  int64_t size = llvm::alignTo(llvm::divideCeil(steps, blocks), 8);
-  b.forRange(b.index(0), b.index(steps), size, [&](Value k) {
+  b.forRange(b.index(0), b.index(steps), plan.blockSteps, [&](Value k) {
     kBegin = k;
-    kEnd = b.minIndex(b.add(k, size), b.index(steps));
+    kEnd = b.minIndex(b.add(k, plan.blockSteps), b.index(steps));
     auto is = [&](Value value, int64_t number) {
       return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, value,
                                    b.index(number));
@@ -164,7 +144,7 @@ void LinearEmitter::emitUnit(Value panelNumber, Value block) {
 
 /// One tile of `count` rows, pass by pass over its columns.
 void LinearEmitter::emitTile(int64_t count) {
-  int64_t columns = getTileColumns(count);
+  int64_t columns = plan.tileColumns[count - 1];
   if (columns == kPanelColumns)
     return emitPass(count, columns, b.index(0));
   Value end = b.index(kPanelColumns);

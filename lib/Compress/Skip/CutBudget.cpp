@@ -9,6 +9,7 @@
 #include "Refit.h"
 #include "lathe/Compress/Skip/SublayerSurgery.h"
 #include "lathe/Dialect/ModuleRecord.h"
+#include "llvm/Support/FormatVariadic.h"
 #include <cmath>
 
 using namespace mlir;
@@ -168,6 +169,24 @@ static llvm::Expected<size_t> stepsDone(ModuleOp model, const Profile &profile,
   return done;
 }
 
+/// All of `ranking`, which saves `saved`, is less than `budget` asks for.
+static llvm::Error tooShort(StringRef path, const Ranking &ranking,
+                            const CutBudget &budget, double saved) {
+  std::string ranks =
+      llvm::formatv("profile '{0}' ranks {1} of {2} candidates, which", path,
+                    ranking.steps.size(), ranking.candidates);
+  if (!budget.isShareLeft())
+    return llvm::createStringError(
+        ranks + " is not enough; calibrate with this cut or ratio, or ask for "
+                "less");
+  StringRef name =
+      budget.kind == CutBudget::Kind::Latency ? "latency" : "bytes";
+  return llvm::createStringError(llvm::formatv(
+      "budget={0}:{1} cannot be reached: {2} leave {3:f1} %; ask for less, or "
+      "calibrate with this budget",
+      name, llvm::format("%g", budget.share), ranks, 100 * (1 - saved)));
+}
+
 static llvm::Expected<Prefix>
 choosePrefix(ModuleOp model, const Profile &profile, StringRef path,
              const Ranking &ranking, const CutBudget &budget) {
@@ -180,9 +199,7 @@ choosePrefix(ModuleOp model, const Profile &profile, StringRef path,
   for (const RankingStep &step : ranking.steps)
     groups.push_back(parseSiteGroup(step.site));
   // A budget of what is gone cannot be told from the model any more.
-  bool isShare = budget.kind == CutBudget::Kind::Latency ||
-                 budget.kind == CutBudget::Kind::Bytes;
-  if (isShare && prefix.done > 0)
+  if (budget.isShareLeft() && prefix.done > 0)
     return llvm::createStringError(
         "a budget refers to the whole model, but sub-layers are cut already; "
         "give cut=N");
@@ -193,11 +210,7 @@ choosePrefix(ModuleOp model, const Profile &profile, StringRef path,
   for (; prefix.steps < costs->size() && sum < needed; ++prefix.steps)
     sum += (*costs)[prefix.steps];
   if (sum < needed)
-    return llvm::createStringError(
-        "profile '" + path + "' ranks " + Twine(groups.size()) + " of " +
-        Twine(ranking.candidates) +
-        " candidates, which is not enough; calibrate with this cut, ratio or "
-        "budget, or ask for less");
+    return tooShort(path, ranking, budget, sum);
   return prefix;
 }
 

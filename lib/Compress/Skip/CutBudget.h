@@ -29,6 +29,11 @@ struct CutBudget {
   /// model's time or weights that may be left.
   double share = 0;
 
+  /// Whether it says how much of the whole model may be left.
+  bool isShareLeft() const {
+    return kind == Kind::Latency || kind == Kind::Bytes;
+  }
+
   /// Reads the options: `cut` 0, `ratio` 0 and `budget` empty are not given.
   static llvm::Expected<CutBudget> parse(unsigned cut, double ratio,
                                          llvm::StringRef budget);

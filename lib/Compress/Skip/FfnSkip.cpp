@@ -42,6 +42,7 @@ struct FfnSkip : lathe::impl::FfnSkipBase<FfnSkip> {
 
 private:
   LogicalResult gate();
+  llvm::Error checkSigns() const;
   llvm::Error checkOptions() const;
   llvm::Error choose(ModuleOp model, int64_t ffns);
   llvm::Expected<SkipAttr> getRule(int64_t ffns, int64_t gated);
@@ -59,13 +60,19 @@ private:
 // Options
 //===----------------------------------------------------------------------===//
 
+llvm::Error FfnSkip::checkSigns() const {
+  if (k < 0 || warmup < 0 || seed < 0 || front < -1 || tail < -1)
+    return llvm::createStringError(
+        "k=, front=, tail=, warmup= and seed= are not negative");
+  return llvm::Error::success();
+}
+
 llvm::Error FfnSkip::checkOptions() const {
   if (rule != "cosine" && rule != "random")
     return llvm::createStringError("rule '" + rule +
                                    "' is not cosine or random");
-  if (k < 0 || warmup < 0 || seed < 0 || front < -1 || tail < -1)
-    return llvm::createStringError(
-        "k=, front=, tail=, warmup= and seed= are not negative");
+  if (llvm::Error error = checkSigns())
+    return error;
   bool isShare = ratio > 0 && ratio < 1;
   if (rule == "random")
     return !isShare ? llvm::createStringError(
@@ -101,9 +108,8 @@ llvm::Expected<FfnSkipRequest::Options> FfnSkip::request() const {
   if (rule != "cosine" || tau != 0)
     return llvm::createStringError(
         "tau= and the rule random need nothing measured");
-  if (k < 0 || warmup < 0 || front < -1 || tail < -1)
-    return llvm::createStringError(
-        "k=, front=, tail=, warmup= and seed= are not negative");
+  if (llvm::Error error = checkSigns())
+    return std::move(error);
   if (!(ratio >= 0 && ratio < 1))
     return llvm::createStringError("ratio= is a share, from 0 to below 1");
   FfnSkipRequest::Options result;

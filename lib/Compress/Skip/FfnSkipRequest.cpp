@@ -122,6 +122,7 @@ private:
   /// together; rows of the warm-up too.
   std::vector<std::vector<double>> cosines;
   std::vector<bool> isCold; ///< by token
+  int64_t steps = 0;        ///< that were traced
   SkipPoints found;
   std::vector<Contestant> contestants;
   std::vector<double> losses; ///< at the ratio in hand; infinite where out
@@ -190,14 +191,12 @@ void SkipSearch::observe(const rt::Session &session, unsigned stage) {
                  y = session.view(decl.outs[0]);
   int64_t width = rowWidth(x), rows = x.elements() / width;
   std::vector<float> from = toFloats(x), to = toFloats(y);
-  for (int64_t row = 0; row < rows; ++row) {
-    // Tokens are counted as the last FFN sees them.
-    size_t token = cosines[number].size();
+  for (int64_t row = 0; row < rows; ++row)
     cosines[number].push_back(rt::cosineOf(from.data() + row * width,
                                            to.data() + row * width, width));
-    if (number + 1 == stages.size())
-      isCold.push_back(int64_t(token / batch) % positions < options.warmup);
-  }
+  // Steps are counted as the last FFN sees them.
+  if (number + 1 == stages.size())
+    isCold.insert(isCold.end(), rows, steps++ % positions < options.warmup);
 }
 
 llvm::Error SkipSearch::traceDense() {

@@ -7,6 +7,7 @@
 
 #include "RankingRequest.h"
 #include "Refit.h"
+#include "lathe/Report/Report.h"
 #include <cmath>
 
 using namespace lathe;
@@ -71,8 +72,7 @@ llvm::Error RankingRequest::run(CalibrationContext &context) {
     return candidate >= skippedFront || done > fronted;
   };
   size_t steps = how.steps;
-  if (options.budget.kind != CutBudget::Kind::Latency &&
-      options.budget.kind != CutBudget::Kind::Bytes)
+  if (!options.budget.isShareLeft())
     steps = std::min(steps, size_t(how.cost));
   double all = evaluations(groups.size(), steps, options.oneShot);
   double done = evaluations(groups.size(), how.start.size(), false);
@@ -109,6 +109,27 @@ llvm::Error RankingRequest::refit(CalibrationContext &context,
                  refitPrefix(options.key, *steps));
 }
 
+/// Says of the first group why it was not tried.
+static void reportFirst(mlir::ModuleOp model, bool byBlock,
+                        llvm::StringRef pass) {
+  std::vector<SiteGroup> groups = sublayerGroups(model, byBlock);
+  auto rows = getReportRows(model);
+  if (groups.empty() || !rows)
+    return llvm::consumeError(rows.takeError());
+  for (const std::string &site : groups.front()) {
+    if (llvm::any_of(*rows, [&](const ReportRow &row) {
+          return row.site == site && row.pass == pass;
+        }))
+      continue;
+    ReportRow row;
+    row.site = site;
+    row.pass = pass.str();
+    row.action = ReportAction::Kept;
+    row.reason = "the first is not tried without include-first";
+    addReportRow(model, row);
+  }
+}
+
 mlir::LogicalResult
 lathe::cutByRanking(mlir::ModuleOp model, llvm::StringRef path,
                     llvm::Expected<RankingRequest::Options> options,
@@ -116,8 +137,12 @@ lathe::cutByRanking(mlir::ModuleOp model, llvm::StringRef path,
   if (!options)
     return model.emitError()
            << pass << ": " << llvm::toString(options.takeError());
-  return applyRanking(model, path, options->key, options->budget, pass,
-                      options->refit);
+  if (mlir::failed(applyRanking(model, path, options->key, options->budget,
+                                pass, options->refit)))
+    return mlir::failure();
+  if (!options->includeFirst)
+    reportFirst(model, options->byBlock, pass);
+  return mlir::success();
 }
 
 llvm::Expected<std::unique_ptr<CalibrationRequest>>

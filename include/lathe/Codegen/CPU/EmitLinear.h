@@ -78,11 +78,11 @@ struct LinearSpec {
 /// bias[n]). M is the first dim of y. y may be the same buffer as a Tensor
 /// extra, and must not overlap anything else.
 ///
-/// Sums run over k in ascending order in f32 with fused multiply-adds (blocks
-/// of at most 1536 terms go through memory unrounded), so a row's result
-/// depends neither on M nor on the number of threads. Pairs are multiplied and
-/// summed by `vdpbf16ps` where the target has it, else one after the other as
-/// f32.
+/// Sums run over k in ascending order in f32 with fused multiply-adds (between
+/// blocks they go through memory unrounded), so a row's result depends neither
+/// on M nor on the number of threads nor on the LinearPlan. Pairs are
+/// multiplied and summed by `vdpbf16ps` where the target has it, else one after
+/// the other as f32.
 mlir::FailureOr<mlir::func::FuncOp> emitLinearKernel(mlir::ModuleOp module,
                                                      llvm::StringRef name,
                                                      const LinearSpec &spec,
