@@ -94,7 +94,7 @@ class Suite:
     def turn(self, folder, threads):
         """One prefill and one generation: milliseconds, GFLOP, bytes."""
         prefill = self.call("bench", folder, "--entry", "prefill", "--threads", threads,
-                            "--shape", f"input_ids=1x{PROMPT}", "--iters", 5)
+                            "--shape", f"input_ids=1x{PROMPT}", "--iters", 20)
         tokens = ",".join(str(7 * i % 200 + 1) for i in range(PROMPT))
         decode = self.call("generate", folder, "--tokens", tokens, "-n", NEW,
                            "--threads", threads)
