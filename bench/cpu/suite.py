@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import re
 import shutil
 import statistics
@@ -16,8 +15,9 @@ from importlib import metadata
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 import cases as table  # noqa: E402
+import common  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
 
@@ -32,13 +32,12 @@ TOLERANCE = {"f32": 2e-4, "bf16": 0.25}
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="bench/run --suite cpu")
-    split = lambda text: text.split(",")  # noqa: E731
-    parser.add_argument("--build", type=pathlib.Path, help=argparse.SUPPRESS)
+    common.add_options(parser)
+    split = common.names
     parser.add_argument("--cases", type=split, default=None,
                         help="names, or beginnings of names: minilm,smol-decode")
     parser.add_argument("--peers", type=split,
                         default=["lathe", "ort", "ov", "iree", "llama"])
-    parser.add_argument("--threads", type=split, default=["1", "2"])
     parser.add_argument("--precision", type=split, default=["f32"],
                         choices=None, help="f32,bf16")
     parser.add_argument("--rounds", type=int, default=5,
@@ -48,10 +47,6 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true",
                         help="few cases, short turns")
     parser.add_argument("--mcpu", default="native", help="CPU level of Lathe")
-    parser.add_argument("--models", type=pathlib.Path,
-                        help="folder of the built models")
-    parser.add_argument("--output", type=pathlib.Path,
-                        help="folder for results (build/bench/results)")
     arguments = parser.parse_args()
     for precision in arguments.precision:
         if precision not in PRECISIONS:
@@ -59,11 +54,7 @@ def parse_arguments():
     for peer in arguments.peers:
         if peer not in PRECISIONS["f32"]:
             parser.error(f"unknown peer {peer}")
-    root = arguments.build.resolve() / "bench"
-    arguments.build = arguments.build.resolve()
-    arguments.models = arguments.models or root / "models"
-    arguments.output = arguments.output or root / "results"
-    arguments.cache = root / "cache"
+    common.set_folders(arguments)
     if arguments.quick:
         arguments.cases = arguments.cases or table.QUICK
         arguments.rounds, arguments.seconds = 3, 0.3
@@ -87,7 +78,7 @@ class Suite:
     def __init__(self, arguments):
         self.arguments = arguments
         self.rows = []
-        self.machine = self.describe_machine()
+        self.machine = common.describe_machine()
         self.folders = {}
         arguments.cache.mkdir(parents=True, exist_ok=True)
         self.peaks_program = arguments.cache / "peaks"
@@ -95,34 +86,12 @@ class Suite:
         subprocess.run([compiler, "-O2", "-pthread", HERE / "peaks.c", "-o",
                         self.peaks_program], check=True)
 
-    def describe_machine(self):
-        text = pathlib.Path("/proc/cpuinfo").read_text()
-        model = re.search(r"model name\s*: (.*)", text)
-        family = re.search(r"cpu family\s*: (.*)", text)
-        number = re.search(r"model\s*: (.*)", text)
-        flags = [f for f in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16",
-                             "amx_tile") if re.search(rf"\b{f}\b", text)]
-        return (f"{model[1] if model else platform.processor()}"
-                f" (family {family[1] if family else '?'}, model "
-                f"{number[1] if number else '?'}), {os.cpu_count()} processors, "
-                + " ".join(flags))
-
     def peaks(self, threads):
         out = subprocess.run([self.peaks_program, str(threads)], check=True,
                              capture_output=True, text=True).stdout
         return json.loads(out)
 
     # Models, data, compiled folders.
-
-    def model_path(self, case):
-        if case.is_example:
-            return table.REPOSITORY / "examples/models" / f"{case.model}.onnx"
-        path = self.arguments.models / f"{case.model}.onnx"
-        if not path.exists():
-            subprocess.run(
-                [sys.executable, table.REPOSITORY / "examples/real_models.py",
-                 case.model, self.arguments.models], check=True)
-        return path
 
     def float_model(self, path):
         """The models in examples/ hold half precision; peers get f32."""
@@ -198,7 +167,7 @@ class Suite:
         return worker
 
     def measure(self, case, threads, precision):
-        model = self.model_path(case)
+        model = common.model_path(case.model, self.arguments.models)
         if case.is_example:
             model = self.float_model(model)
         data = self.data_path(case, model)

@@ -5,11 +5,11 @@ import csv
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import common  # noqa: E402
 
 # By model: variants by name, each a pipeline. Which sub-layers are cut matters to
 # the loss; to the time it matters how many of a kind. The cuts of code-llama are
@@ -33,33 +33,17 @@ NEW = 64
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="bench/run --suite skip")
-    split = lambda text: text.split(",")  # noqa: E731
-    parser.add_argument("--build", type=pathlib.Path, help=argparse.SUPPRESS)
-    parser.add_argument("--cases", type=split, default=list(MODELS),
+    common.add_options(parser)
+    parser.add_argument("--cases", type=common.names, default=list(MODELS),
                         help=",".join(MODELS))
-    parser.add_argument("--threads", type=split, default=["1", "2"])
     parser.add_argument("--rounds", type=int, default=5,
                         help="turns of every variant")
-    parser.add_argument("--models", type=pathlib.Path,
-                        help="folder of the built models")
-    parser.add_argument("--output", type=pathlib.Path,
-                        help="folder for results (build/bench/results)")
     arguments = parser.parse_args()
     for name in arguments.cases:
         if name not in MODELS:
             parser.error(f"unknown model {name}; there are {', '.join(MODELS)}")
-    arguments.build = arguments.build.resolve()
-    root = arguments.build / "bench"
-    arguments.models = arguments.models or root / "models"
-    arguments.output = arguments.output or root / "results"
-    arguments.cache = root / "cache"
+    common.set_folders(arguments)
     return arguments
-
-
-def describe_machine():
-    text = pathlib.Path("/proc/cpuinfo").read_text()
-    model = re.search(r"model name\s*: (.*)", text)
-    return f"{model[1] if model else '?'}, {os.cpu_count()} processors"
 
 
 class Suite:
@@ -74,16 +58,6 @@ class Suite:
         if done.returncode != 0:
             sys.exit(done.stderr.strip() or f"error: {command} failed")
         return json.loads(done.stdout)
-
-    def model_path(self, name):
-        example = REPOSITORY / "examples/models" / f"{name}.onnx"
-        if example.exists():
-            return example
-        path = self.arguments.models / f"{name}.onnx"
-        if not path.exists():
-            subprocess.run([sys.executable, REPOSITORY / "examples/real_models.py",
-                            name, self.arguments.models], check=True)
-        return path
 
     def folder(self, model, variant, pipeline):
         folder = self.arguments.cache / f"skip-{model.stem}-{variant}"
@@ -103,7 +77,7 @@ class Suite:
                 "bytes": decode["bytes_per_token"], "skipped": decode["skip_ratio"]}
 
     def measure(self, name, threads):
-        model = self.model_path(name)
+        model = common.model_path(name, self.arguments.models)
         folders = {v: self.folder(model, v, p) for v, p in MODELS[name].items()}
         turns = {variant: [] for variant in folders}
         for _ in range(self.arguments.rounds):
@@ -130,7 +104,7 @@ class Suite:
             writer = csv.DictWriter(file, self.rows[0].keys())
             writer.writeheader()
             writer.writerows(self.rows)
-        text = (f"Machine: {describe_machine()}. Least of {self.arguments.rounds} turns; "
+        text = (f"Machine: {common.describe_machine()}. Least of {self.arguments.rounds} turns; "
                 f"prompt of {PROMPT}, {NEW} new tokens.\n\n" + HEAD
                 + "\n".join(line_of(row) for row in self.rows) + "\n")
         (self.arguments.output / "skip.md").write_text(text)

@@ -244,24 +244,6 @@ struct Observers::Task {
   std::vector<std::string> sites;
 };
 
-/// The rows of `tensor` that are no padding.
-static ObservedRows rowsOf(const StageRunner &runner, unsigned chunk,
-                           const rt::TensorView &tensor) {
-  auto [first, items] = runner.itemsOf(chunk);
-  ObservedRows rows;
-  rows.width = rowWidth(tensor);
-  int64_t perItem = rowsPerItem(tensor, items);
-  std::vector<float> values = toFloats(tensor);
-  for (int64_t row = 0; row < perItem * items; ++row) {
-    if (!runner.isValid(chunk, row, perItem))
-      continue;
-    rows.numbers.push_back(first * perItem + row);
-    auto begin = values.begin() + row * rows.width;
-    rows.values.insert(rows.values.end(), begin, begin + rows.width);
-  }
-  return rows;
-}
-
 /// The arrays of `task` under the name of its first site, the others as
 /// aliases.
 llvm::Error Observers::store(Task &task, int64_t rows, Profile &profile) {
@@ -324,7 +306,7 @@ llvm::Error Observers::run(StageRunner &runner, Profile &profile,
             runner.runWhole(chunk, runner.entry().stages.size()))
       return error;
     for (auto &[output, observed] : rows) {
-      observed = rowsOf(
+      observed = observedRows(
           runner, chunk,
           runner.view({rt::Ref::Kind::Output, static_cast<uint32_t>(output)}));
       counts[output] += observed.count();
@@ -348,24 +330,8 @@ llvm::Error Observers::run(StageRunner &runner, Profile &profile,
 // In short
 //===----------------------------------------------------------------------===//
 
-/// The numbers that the array NAME of a site comes down to.
-static std::map<std::string, double> inShort(StringRef name,
-                                             const rt::Tensor &tensor) {
-  std::vector<float> floats = toFloats(tensor.view());
-  if (floats.empty())
-    return {};
-  if (name == "min")
-    return {{"min", *llvm::min_element(floats)}};
-  if (name == "max")
-    return {{"max", *llvm::max_element(floats)}};
-  if (name == "norms")
-    return {{"norm_before", floats[0]}, {"norm_behind", floats[1]}};
-  if (name == "cosine")
-    return {{"saturation", 1 - floats[0]}};
-  if (name == "angular")
-    return {{"angle", floats[0]}};
-  if (name != "moments")
-    return {};
+/// Mean and standard deviation over all elements, of moments [4, W].
+static std::map<std::string, double> ofMoments(const rt::Tensor &tensor) {
   const double *moments = tensor.as<double>();
   int64_t width = tensor.shape()[1];
   double mean = 0, square = 0;
@@ -375,6 +341,32 @@ static std::map<std::string, double> inShort(StringRef name,
   }
   return {{"mean", mean},
           {"std", std::sqrt(std::max(0.0, square - mean * mean))}};
+}
+
+/// The numbers that the array NAME of a site comes down to; none of the large
+/// ones, which are not looked at, and of what no observer writes.
+static std::map<std::string, double> inShort(StringRef name,
+                                             const rt::Tensor &tensor) {
+  int64_t count = tensor.elements();
+  if (tensor.dtype() == rt::DType::F32 && count > 0) {
+    llvm::ArrayRef<float> values(tensor.as<float>(), count);
+    if (name == "min")
+      return {{"min", *llvm::min_element(values)}};
+    if (name == "max")
+      return {{"max", *llvm::max_element(values)}};
+  }
+  if (tensor.dtype() != rt::DType::F64 || count == 0)
+    return {};
+  const double *values = tensor.as<double>();
+  if (name == "moments" && tensor.rank() == 2 && tensor.shape()[0] == 4)
+    return ofMoments(tensor);
+  if (name == "norms" && count == 3)
+    return {{"norm_before", values[0]}, {"norm_behind", values[1]}};
+  if (name == "cosine")
+    return {{"saturation", 1 - values[0]}};
+  if (name == "angular")
+    return {{"angle", values[0]}};
+  return {};
 }
 
 std::map<std::string, std::map<std::string, double>>

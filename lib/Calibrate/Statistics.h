@@ -9,20 +9,10 @@
 #define LATHE_LIB_CALIBRATE_STATISTICS_H
 
 #include "lathe/Calibrate/Observers.h"
+#include "lathe/Calibrate/Rows.h"
 #include "llvm/ADT/ArrayRef.h"
 
 namespace lathe {
-
-/// Rows of one value from one run, without padding.
-struct ObservedRows {
-  std::vector<float> values; ///< [rows, width]
-  int64_t width = 0;
-  /// Number of each row in the data, by item and position.
-  std::vector<uint64_t> numbers;
-
-  int64_t count() const { return numbers.size(); }
-  const float *row(int64_t index) const { return &values[index * width]; }
-};
 
 /// A statistic in the making.
 class Statistic {

@@ -14,6 +14,7 @@
 #ifndef LATHE_CALIBRATE_ROWS_H
 #define LATHE_CALIBRATE_ROWS_H
 
+#include "lathe/Calibrate/StageRunner.h"
 #include "lathe/Runtime/Tensor.h"
 
 namespace lathe {
@@ -27,6 +28,21 @@ int64_t rowWidth(const rt::TensorView &tensor);
 /// Rows of each of `items` items, which the rows of `tensor` are shared among
 /// evenly: 1 of class logits [batch, classes].
 int64_t rowsPerItem(const rt::TensorView &tensor, int64_t items);
+
+/// Rows of one value from one run, without padding.
+struct ObservedRows {
+  std::vector<float> values; ///< [rows, width]
+  int64_t width = 0;
+  /// Number of each row in the data, by item and position.
+  std::vector<uint64_t> numbers;
+
+  int64_t count() const { return numbers.size(); }
+  const float *row(int64_t index) const { return &values[index * width]; }
+};
+
+/// The rows of `tensor`, which a run of `chunk` has computed.
+ObservedRows observedRows(const StageRunner &runner, unsigned chunk,
+                          const rt::TensorView &tensor);
 
 } // namespace lathe
 

@@ -9,7 +9,6 @@
 #include "lathe/Compress/Passes.h"
 #include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/Report/Report.h"
-#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/GlobPattern.h"
 
 namespace lathe {
@@ -151,8 +150,6 @@ llvm::Error Observe::report() {
     return error;
   auto values = observedValues(*measured);
   ObservableSites present = observableSites(model);
-  llvm::StringSet<> linears;
-  linears.insert_range(present.linears);
   std::vector<std::string> order = present.sublayers;
   llvm::append_range(order, present.linears);
   bool any = false;

@@ -160,15 +160,9 @@ void MapFitter::findPlaces() {
 
 void MapFitter::append(Rows &rows, unsigned chunk,
                        const rt::TensorView &tensor) {
-  rows.width = rowWidth(tensor);
-  int64_t perItem = rowsPerItem(tensor, tensor.shape[0]);
-  std::vector<float> values = toFloats(tensor);
-  for (int64_t row = 0; row < tensor.shape[0] * perItem; ++row) {
-    if (!runner.isValid(chunk, row, perItem))
-      continue;
-    auto begin = values.begin() + row * rows.width;
-    rows.values.insert(rows.values.end(), begin, begin + rows.width);
-  }
+  ObservedRows own = observedRows(runner, chunk, tensor);
+  rows.width = own.width;
+  llvm::append_range(rows.values, own.values);
 }
 
 llvm::Error MapFitter::readTargets() {

@@ -5,20 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "check.h"
 #include "model.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHECK(condition)                                                       \
-  do {                                                                         \
-    if (!(condition)) {                                                        \
-      fprintf(stderr, "%d: false: %s (last error: %s)\n", __LINE__,            \
-              #condition, lathe_last_error());                                 \
-      exit(1);                                                                 \
-    }                                                                          \
-  } while (0)
 
 static int lastErrorHas(const char *text) {
   if (strstr(lathe_last_error(), text))

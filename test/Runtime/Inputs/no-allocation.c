@@ -15,7 +15,7 @@
 //===----------------------------------------------------------------------===//
 
 #define _GNU_SOURCE
-#include "lathe/Runtime/lathe.h"
+#include "check.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -93,15 +93,6 @@ static long stopCounting(void) {
 //===----------------------------------------------------------------------===//
 // Calls
 //===----------------------------------------------------------------------===//
-
-#define CHECK(condition)                                                       \
-  do {                                                                         \
-    if (!(condition)) {                                                        \
-      fprintf(stderr, "%d: false: %s (last error: %s)\n", __LINE__,            \
-              #condition, lathe_last_error());                                 \
-      exit(1);                                                                 \
-    }                                                                          \
-  } while (0)
 
 enum { length = 6, capacity = 40, calls = 5 };
 
