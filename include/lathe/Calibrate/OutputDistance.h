@@ -46,6 +46,15 @@ std::optional<DistanceKind> parseDistanceKind(llvm::StringRef name);
 double rowDistance(DistanceKind kind, const float *p, const float *q,
                    int64_t count);
 
+/// Makes of the row `p` in place what `referenceDistance` takes, for an
+/// original that many rows are compared with: probabilities for `js` and
+/// `js-reversed`, the row itself for the others.
+void toReference(DistanceKind kind, float *p, int64_t count);
+
+/// rowDistance with an original made by `toReference`.
+double referenceDistance(DistanceKind kind, const float *reference,
+                         const float *q, int64_t count);
+
 } // namespace lathe
 
 #endif // LATHE_CALIBRATE_OUTPUTDISTANCE_H

@@ -149,7 +149,9 @@ def FinerCut : Lathe_CompressPass<"lathe-finercut"> {
 
     The distance is taken row by row between the outputs of the original and of
     the cut model (logits of tokens or classes, or a hidden state) and averaged;
-    rows that `attention_mask` marks as padding are left out.
+    rows that `attention_mask` marks as padding are left out. A candidate is given
+    up when its distance exceeds the best one, or when a paired t-test on the
+    data run so far says so at the confidence `race`.
 
     Before:
     ```mlir
@@ -181,6 +183,9 @@ def FinerCut : Lathe_CompressPass<"lathe-finercut"> {
            "Try the first sub-layer too">,
     Option<"search", "search", "std::string", /*default=*/"\"greedy\"",
            "`greedy`, or `one-shot`: by the distances of the single removals">,
+    Option<"race", "race", "double", /*default=*/"0.999",
+           "Confidence at which a candidate is given up as worse than the best "
+           "before all data were run; 1 waits until that is certain">,
     Option<"refit", "refit", "bool", /*default=*/"false",
            "Fold maps into the sub-layers that are left, so that the residual "
            "stream follows the original's; fitted when calibrating with refit "

@@ -42,12 +42,15 @@ llvm::Expected<RankingRequest::Options> FinerCut::options() const {
   if (search != "greedy" && search != "one-shot")
     return llvm::createStringError("search=" + search +
                                    " is neither greedy nor one-shot");
+  if (!(race >= 0.5 && race <= 1))
+    return llvm::createStringError("race must be at least 0.5 and at most 1");
   auto amount = CutBudget::parse(cut, ratio, budget);
   if (!amount)
     return amount.takeError();
   RankingRequest::Options result;
   result.what = getArgument().str();
   result.search.distance = *kind;
+  result.search.race = race;
   result.front = front;
   result.includeFirst = includeFirst;
   result.oneShot = search == "one-shot";

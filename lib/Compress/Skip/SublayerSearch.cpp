@@ -7,6 +7,7 @@
 
 #include "SublayerSearch.h"
 #include "lathe/Calibrate/Rows.h"
+#include "lathe/Compress/Search/Race.h"
 #include "lathe/Compress/Skip/SublayerSurgery.h"
 #include "llvm/ADT/StringExtras.h"
 #include <cmath>
@@ -55,7 +56,10 @@ public:
   llvm::Expected<SearchError> error(double limit) override {
     return search.distance(stages, limit);
   }
-  llvm::Error apply() override { return search.runner.remove(stages); }
+  llvm::Error apply() override {
+    search.leader.clear();
+    return search.runner.remove(stages);
+  }
 
 private:
   SublayerSearch &search;
@@ -116,6 +120,17 @@ llvm::Error SublayerSearch::setUp(std::vector<double> costs) {
 
 rt::TensorView SublayerSearch::target() const { return runner.view(targetRef); }
 
+std::vector<float>
+SublayerSearch::makeReference(const rt::TensorView &tensor) const {
+  std::vector<float> rows = toFloats(tensor);
+  int64_t width = rowWidth(tensor), count = rows.size() / width;
+  runner.pool().parallelFor(count, 4, [&](int64_t from, int64_t to) {
+    for (int64_t row = from; row < to; ++row)
+      toReference(options.distance, rows.data() + row * width, width);
+  });
+  return rows;
+}
+
 llvm::Error SublayerSearch::keepReference(unsigned chunk) {
   if (llvm::Error error = runner.runWhole(chunk, end))
     return error;
@@ -130,7 +145,7 @@ llvm::Error SublayerSearch::keepReference(unsigned chunk) {
   if (referenceBytes + bytes > options.memory)
     return llvm::Error::success();
   referenceBytes += bytes;
-  references[chunk] = toFloats(tensor);
+  references[chunk] = makeReference(tensor);
   return llvm::Error::success();
 }
 
@@ -139,7 +154,7 @@ llvm::Expected<const float *> SublayerSearch::reference(unsigned chunk) {
     return references[chunk].data();
   if (llvm::Error error = runner.runWhole(chunk, end))
     return std::move(error);
-  recomputed = toFloats(target());
+  recomputed = makeReference(target());
   return recomputed.data();
 }
 
@@ -147,12 +162,15 @@ llvm::Expected<const float *> SublayerSearch::reference(unsigned chunk) {
 // Distances
 //===----------------------------------------------------------------------===//
 
-double SublayerSearch::chunkDistance(unsigned chunk, const float *original,
-                                     double &units) const {
+/// Samples that the rows of one item make: neighbours are too much alike to
+/// count one by one.
+static constexpr int64_t kSamplesPerItem = 8;
+
+SublayerSearch::ChunkDistance
+SublayerSearch::chunkDistance(unsigned chunk, const float *original) const {
   rt::TensorView tensor = target();
-  int64_t width = rowWidth(tensor);
-  int64_t rows = rowsPerItem(tensor, tensor.shape[0]);
-  int64_t count = tensor.shape[0] * rows;
+  int64_t width = rowWidth(tensor), items = tensor.shape[0];
+  int64_t rows = rowsPerItem(tensor, items), count = items * rows;
   std::vector<double> distances(count);
   std::vector<float> converted;
   const float *changed = static_cast<const float *>(tensor.data);
@@ -163,44 +181,65 @@ double SublayerSearch::chunkDistance(unsigned chunk, const float *original,
   runner.pool().parallelFor(count, 4, [&](int64_t from, int64_t to) {
     for (int64_t row = from; row < to; ++row)
       if (runner.isValid(chunk, row, rows))
-        distances[row] = rowDistance(options.distance, original + row * width,
-                                     changed + row * width, width);
+        distances[row] =
+            referenceDistance(options.distance, original + row * width,
+                              changed + row * width, width);
   });
   // Added up in order, so that sums do not depend on the number of threads.
-  double sum = 0;
-  if (options.distance == DistanceKind::Norm) {
-    for (int64_t item = 0; item < tensor.shape[0]; ++item) {
-      double squares = 0;
-      for (int64_t row = item * rows; row < (item + 1) * rows; ++row)
-        squares += distances[row];
-      sum += std::sqrt(squares);
-      units += 1;
+  bool byItem = options.distance == DistanceKind::Norm;
+  int64_t together =
+      byItem ? rows : llvm::divideCeil(rows, uint64_t(kSamplesPerItem));
+  ChunkDistance result;
+  for (int64_t item = 0; item < count; item += rows)
+    for (int64_t row = item; row < item + rows; row += together) {
+      double sample = 0;
+      int64_t end = std::min(row + together, item + rows);
+      for (int64_t r = row; r < end; ++r) {
+        sample += distances[r];
+        result.units += !byItem && runner.isValid(chunk, r, rows);
+      }
+      result.samples.push_back(byItem ? std::sqrt(sample) : sample);
+      result.units += byItem;
     }
-    return sum;
-  }
-  for (int64_t row = 0; row < count; ++row) {
-    sum += distances[row];
-    units += runner.isValid(chunk, row, rows);
-  }
-  return sum;
+  for (double sample : result.samples)
+    result.sum += sample;
+  return result;
 }
 
 llvm::Expected<SearchError>
 SublayerSearch::distance(llvm::ArrayRef<unsigned> left, double limit) {
   double sum = 0, units = 0;
+  Race race;
+  // What is above the limit is as far above the leader, times this.
+  bool races = !leader.empty() && leaderMean > 0 && std::isfinite(limit);
+  double scale = races ? limit / leaderMean : 0;
+  std::vector<std::vector<double>> samples;
   for (unsigned chunk = 0; chunk < runner.chunks(); ++chunk) {
     auto original = reference(chunk);
     if (!original)
       return original.takeError();
     if (llvm::Error error = runner.run(chunk, left, end))
       return std::move(error);
-    sum += chunkDistance(chunk, *original, units);
+    ChunkDistance now = chunkDistance(chunk, *original);
+    sum += now.sum;
+    units += now.units;
     if (!std::isfinite(sum))
       return llvm::createStringError(
           "without it the model's output is not finite");
+    if (races)
+      for (auto [mine, best] : llvm::zip_equal(now.samples, leader[chunk]))
+        race.add(mine - scale * best);
+    samples.push_back(std::move(now.samples));
     // Distances are never negative: the mean can only grow.
-    if (sum / totalUnits > limit)
+    bool isAbove =
+        sum / totalUnits > limit || (chunk > 0 && race.isWorse(options.race));
+    if (isAbove && chunk + 1 < runner.chunks())
       return SearchError{units > 0 ? sum / units : limit, false};
   }
-  return SearchError{totalUnits > 0 ? sum / totalUnits : 0, true};
+  double mean = totalUnits > 0 ? sum / totalUnits : 0;
+  if (mean < limit) {
+    leader = std::move(samples);
+    leaderMean = mean;
+  }
+  return SearchError{mean, true};
 }

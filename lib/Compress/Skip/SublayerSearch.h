@@ -36,6 +36,9 @@ public:
     /// Compare what enters the part behind the last sub-layer (before the final
     /// norm) instead of the output.
     bool hidden = false;
+    /// Confidence at which a candidate counts as worse than the best one before
+    /// all data were run (see Race); with 1 only when that is certain.
+    double race = 1;
     /// Bytes for the original's outputs; beyond, they are computed again.
     int64_t memory = int64_t(2) << 30;
   };
@@ -57,8 +60,15 @@ private:
   llvm::Error keepReference(unsigned chunk);
   llvm::Expected<const float *> reference(unsigned chunk);
   rt::TensorView target() const;
-  double chunkDistance(unsigned chunk, const float *original,
-                       double &units) const;
+  std::vector<float> makeReference(const rt::TensorView &tensor) const;
+  /// The distance on one chunk.
+  struct ChunkDistance {
+    /// Sums over neighbouring rows of one item.
+    std::vector<double> samples;
+    double sum = 0;
+    double units = 0; ///< rows, or items, that `sum` is of
+  };
+  ChunkDistance chunkDistance(unsigned chunk, const float *original) const;
   llvm::Expected<SearchError> distance(llvm::ArrayRef<unsigned> left,
                                        double limit);
 
@@ -73,6 +83,10 @@ private:
   std::vector<float> recomputed;
   std::vector<std::unique_ptr<Candidate>> owned;
   std::vector<SearchCandidate *> pointers;
+  /// Samples by chunk and mean of the best candidate since something was
+  /// applied; no chunks when there is none.
+  std::vector<std::vector<double>> leader;
+  double leaderMean = 0;
 };
 
 } // namespace lathe

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lathe/Compress/Search/Race.h"
 #include "lathe/Compress/Search/Search.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/raw_ostream.h"
@@ -102,6 +103,15 @@ std::vector<SearchStep> search(Driver driver, Model &model,
   return llvm::cantFail(driver(candidates.list, options));
 }
 
+/// Whether differences of `mean` + 1 and `mean` - 1, four of each, lose: their
+/// t is sqrt(7) times the mean.
+const char *raceOf(double mean, double confidence) {
+  Race race;
+  for (int i = 0; i < 8; ++i)
+    race.add(i % 2 ? mean + 1 : mean - 1);
+  return race.isWorse(confidence) ? " worse" : " open";
+}
+
 } // namespace
 
 int main() {
@@ -140,5 +150,16 @@ int main() {
     sum += saved[step.candidate];
   llvm::outs() << "budgeted: " << names(steps) << ", saved " << int(sum)
                << "\n";
+
+  // Student's t of 7 degrees of freedom: 1.8946 at 0.95, 4.7853 at 0.999.
+  llvm::outs() << "race:" << raceOf(0.70, 0.95) << raceOf(0.73, 0.95)
+               << raceOf(1.80, 0.999) << raceOf(1.82, 0.999) << raceOf(9, 1)
+               << raceOf(-9, 0.95) << "\n";
+  Race equal, one;
+  for (int i = 0; i < 8; ++i)
+    equal.add(0);
+  one.add(1);
+  llvm::outs() << "equal: " << equal.isWorse(0.5)
+               << ", one sample: " << one.isWorse(0.5) << "\n";
   return 0;
 }

@@ -28,8 +28,9 @@ namespace lathe {
 /// An error of the model after a change.
 struct SearchError {
   double value = 0;
-  /// False when the evaluation was given up because the error is certainly
-  /// above the limit; `value` is then an estimate of it.
+  /// False when the evaluation was given up because the error is above the
+  /// limit, certainly or at the confidence of a Race; `value` is then an
+  /// estimate of it.
   bool exact = true;
 };
 
@@ -43,7 +44,7 @@ public:
   /// changes.
   virtual double cost() const = 0;
   /// Error of the model with all that was applied so far and this. May be given
-  /// up as soon as it is certain to exceed `limit`.
+  /// up as soon as it is found to exceed `limit`.
   virtual llvm::Expected<SearchError> error(double limit) = 0;
   /// Makes the change.
   virtual llvm::Error apply() = 0;
@@ -73,7 +74,8 @@ struct SearchOptions {
 
 /// Applies the candidate of least error again and again; the first of equals.
 /// Candidates are evaluated in the order of their last errors, and given up
-/// beyond the least one found, which changes the work but not the result.
+/// beyond the least one found. That changes the work but not the result, unless
+/// a candidate races and loses by chance.
 llvm::Expected<std::vector<SearchStep>>
 greedySearch(llvm::ArrayRef<SearchCandidate *> candidates,
              const SearchOptions &options);
