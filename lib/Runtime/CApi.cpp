@@ -76,26 +76,34 @@ int lathe_api_version(void) { return LATHE_API_VERSION; }
 
 const char *lathe_last_error(void) { return lastError.c_str(); }
 
+/// Bytes of the struct when it had no `level`.
+static constexpr size_t leastLoadOptions = offsetof(lathe_load_options, level);
+
 lathe_model *lathe_model_load(const char *dir,
                               const lathe_load_options *options) {
-  if (!dir || (options && options->size < sizeof(lathe_load_options))) {
+  if (!dir || (options && options->size < leastLoadOptions)) {
     fail("lathe_model_load: no folder, or options without their size");
     return nullptr;
   }
-  if (options && options->threads < 0) {
+  // The fields that the caller's version of the struct has.
+  lathe_load_options known = {};
+  if (options)
+    std::memcpy(&known, options, std::min(options->size, sizeof known));
+  if (known.threads < 0) {
     fail("the number of threads is negative");
     return nullptr;
   }
   Program::LoadOptions loadOptions;
-  loadOptions.verifyWeights = options && options->verify_weights;
+  loadOptions.verifyWeights = known.verify_weights;
+  if (known.level)
+    loadOptions.level = known.level;
   Result<std::shared_ptr<const Program>> program =
       Program::load(dir, loadOptions);
   if (program.failed()) {
     fail(program.message());
     return nullptr;
   }
-  Result<std::unique_ptr<ThreadPool>> pool =
-      ThreadPool::create(options ? options->threads : 0);
+  Result<std::unique_ptr<ThreadPool>> pool = ThreadPool::create(known.threads);
   if (pool.failed()) {
     fail(pool.message());
     return nullptr;

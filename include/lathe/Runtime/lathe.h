@@ -110,6 +110,11 @@ typedef struct lathe_load_options {
   int32_t threads;
   /** Not 0: test the whole weights file against its hash. */
   int32_t verify_weights;
+  /** CPU level whose code is run: "avx512bf16", "avx512", "avx2" or "scalar";
+   *  NULL or "native": the best that the folder has and this machine runs. A
+   *  level that the folder lacks or the machine does not run is an error that
+   *  lists those of both. The caller's, read during the call only. */
+  const char *level;
 } lathe_load_options;
 
 typedef struct lathe_run_options {

@@ -168,7 +168,7 @@ static void testGenerate(lathe_model *model) {
 
 int main(int argc, char **argv) {
   CHECK(argc == 3);
-  lathe_load_options options = {sizeof options, atoi(argv[2]), 0};
+  lathe_load_options options = {sizeof options, atoi(argv[2]), 0, NULL};
   lathe_model *model = lathe_model_load(argv[1], &options);
   CHECK(model);
   testPlain(model);
