@@ -62,6 +62,7 @@ struct lathe_model {
   std::string manifest;
   std::mutex running;
   std::map<std::string, EntryRunner, std::less<>> runners;
+  std::optional<Generator> generator; ///< from the first generation on
 };
 
 static thread_local std::string lastError;
@@ -326,19 +327,21 @@ int64_t lathe_model_generate(lathe_model *model, const int64_t *prompt,
                              size_t prompt_count, int64_t *tokens, size_t count,
                              int64_t max_context) {
   if (!model || !prompt || (count > 0 && !tokens) || count > INT64_MAX ||
-      max_context < 0)
+      prompt_count > INT64_MAX || max_context < 0)
     return fail("lathe_model_generate: a null pointer or impossible size");
   std::lock_guard<std::mutex> lock(model->running);
   GenerateOptions options;
   options.count = count;
   options.maxContext = max_context;
-  Result<Generation> result =
-      generate(model->program, *model->pool,
-               std::vector<int64_t>(prompt, prompt + prompt_count), options);
+  if (!model->generator)
+    model->generator.emplace(model->program, *model->pool);
+  Result<const Generation *> result =
+      model->generator->run(prompt, prompt_count, options);
   if (result.failed())
     return fail(result.message());
-  std::copy(result->tokens.begin(), result->tokens.end(), tokens);
-  return result->tokens.size();
+  const std::vector<int64_t> &made = (*result)->tokens;
+  std::copy(made.begin(), made.end(), tokens);
+  return made.size();
 }
 
 //===----------------------------------------------------------------------===//

@@ -39,10 +39,13 @@ static void testTyped(lathe_model *model) {
   CHECK(memcmp(last, logits + 3 * 8, sizeof last) == 0);
   lathe_cache_free(cache);
 
-  int64_t tokens[6];
+  int64_t tokens[6], again[6];
   CHECK(lathe_model_generate(model, ids, 4, tokens, 6, 0) == 6);
-  CHECK(lathe_model_generate(model, ids, 4, tokens, 6, 5) == -1);
-  CHECK(lathe_model_generate(model, ids, 0, tokens, 6, 0) == -1);
+  CHECK(lathe_model_generate(model, ids, 4, again, 6, 5) == -1);
+  CHECK(lastErrorHas("the context is full"));
+  CHECK(lathe_model_generate(model, ids, 0, again, 6, 0) == -1);
+  CHECK(lathe_model_generate(model, ids, 4, again, 6, 20) == 6);
+  CHECK(memcmp(tokens, again, sizeof tokens) == 0);
 }
 
 static lathe_tensor inputOf(const char *name, void *data, int64_t bytes,
