@@ -24,8 +24,8 @@ from turns import Worker, lathe_setup  # noqa: E402
 
 BAR = 75  # percent of the limit
 # Work of one call of a program: short beside a turn, long beside a call.
-CALL_US = 20_000
-MOST_COPIES, FEW_COPIES = 128, 4
+CALL_US = 10_000
+MOST_COPIES, SOME_COPIES, FEW_COPIES = 128, 8, 4
 # For the number of copies only.
 ROUGH_GFLOPS, ROUGH_GBS = 100, 10
 
@@ -72,13 +72,13 @@ def cache_kb(last):
 
 def count_copies(kernel, megabytes, weight_bytes=4):
     """Copies in one graph: of one row, until they read `megabytes`; of others,
-    until a call takes long; but few of an attention, whose operands come from
-    the caches in a model."""
+    until a call takes long or some of them have read as much; but few of an
+    attention, whose operands come from the caches in a model."""
     size = kernel.bytes(weight_bytes)
-    if kernel.is_vector:
-        copies = megabytes * 1e6 / size
-    else:
-        copies = CALL_US * 1e3 / max(kernel.flops / ROUGH_GFLOPS, size / ROUGH_GBS)
+    copies = megabytes * 1e6 / size
+    if not kernel.is_vector:
+        us = max(kernel.flops / ROUGH_GFLOPS, size / ROUGH_GBS) / 1e3
+        copies = min(CALL_US / us, max(SOME_COPIES, copies))
         if kernel.op == "attention":
             copies = min(copies, FEW_COPIES)
     return max(1, min(MOST_COPIES, round(copies)))
@@ -153,6 +153,7 @@ class Suite:
         self.arguments = arguments
         self.rows = []
         self.peaks = common.Peaks(arguments)
+        self.latest = None  # peaks behind one kernel are those before the next
 
     def measure_peaks(self):
         return {t: self.peaks.measure(t) for t in self.arguments.threads}
@@ -190,10 +191,10 @@ class Suite:
         except ValueError as error:
             common.note(f"left out: {error}")
             return
-        before = self.measure_peaks()
+        before = self.latest or self.measure_peaks()
         times, cuts = self.time(built, copies, precision)
         without = self.time_without(kernel, precision)
-        after = self.measure_peaks()
+        after = self.latest = self.measure_peaks()
         for threads, both in times.items():
             median, least = (time - other / copies
                              for time, other in zip(both, without[threads]))
