@@ -20,7 +20,8 @@ class Tensor(ctypes.Structure):
 
 class LoadOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("threads", ctypes.c_int32),
-                ("verify_weights", ctypes.c_int32)]
+                ("verify_weights", ctypes.c_int32),
+                ("level", ctypes.c_char_p)]
 
 
 class RunOptions(ctypes.Structure):
@@ -42,7 +43,7 @@ class Model:
         self.rt.lathe_model_run.argtypes = [
             ctypes.c_void_p, ctypes.POINTER(RunOptions), ctypes.POINTER(Tensor),
             ctypes.c_size_t, ctypes.POINTER(Tensor), ctypes.c_size_t]
-        options = LoadOptions(ctypes.sizeof(LoadOptions), threads, 0)
+        options = LoadOptions(ctypes.sizeof(LoadOptions), threads, 0, None)
         self.model = self.check_pointer(self.rt.lathe_model_load(
             str(pathlib.Path(folder)).encode(), ctypes.byref(options)))
         self.cache = None

@@ -59,13 +59,16 @@ LogicalResult LinearOp::verify() {
   WeightType weight = getWeight().getType();
   if (weight.getRank() != 2)
     return emitOpError("the weight must have rank 2");
-  int64_t k = weight.getDim(0), n = weight.getDim(1);
+  int64_t k = weight.getDim(0), sums = weight.getDim(1), n = getColumns();
+  if (getGated() && (sums % 2 != 0 || getEpilogue().empty()))
+    return emitOpError("a gated linear must have an epilogue and an even "
+                       "number of columns");
   if (!x.hasRank() || x.getRank() < 1 || !compatible(x.getShape().back(), k))
     return emitOpError("the last dim of x must be ") << k << ": " << x;
   if (Value bias = getBias()) {
     auto type = cast<WeightType>(bias.getType());
-    if (type.getRank() != 1 || type.getDim(0) != n)
-      return emitOpError("the bias must have ") << n << " elements";
+    if (type.getRank() != 1 || type.getDim(0) != sums)
+      return emitOpError("the bias must have ") << sums << " elements";
   }
   SmallVector<int64_t> expected(x.getShape());
   expected.back() = n;
@@ -90,13 +93,14 @@ LogicalResult LinearOp::verify() {
   Block &block = getEpilogue().front();
   Type scalar = result.getElementType();
   auto yield = block.empty() ? YieldOp() : dyn_cast<YieldOp>(block.back());
-  if (block.getNumArguments() != getEpilogueArgs().size() + 1 ||
-      block.getArgument(0).getType() != scalar || !yield ||
-      yield.getValues().size() != 1 ||
+  auto isSum = [&](BlockArgument sum) { return sum.getType() == scalar; };
+  if (block.getNumArguments() != getEpilogueArgs().size() + getSumCount() ||
+      !llvm::all_of(block.getArguments().take_front(getSumCount()), isSum) ||
+      !yield || yield.getValues().size() != 1 ||
       yield.getValues().front().getType() != scalar)
-    return emitOpError("the epilogue must take the sum and one scalar per "
-                       "operand, and yield one ")
-           << scalar;
+    return emitOpError("the epilogue must take ")
+           << (getGated() ? "two sums" : "the sum")
+           << " and one scalar per operand, and yield one " << scalar;
   return success();
 }
 

@@ -14,7 +14,6 @@
 #include "mlir/Parser/Parser.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/ThreadPool.h"
-#include <atomic>
 #include <mutex>
 
 using namespace mlir;
@@ -52,23 +51,84 @@ static Compiled compileFunction(const StageFunction &function,
   return result;
 }
 
+/// All functions of one level, as in ModelStages::functions.
+using CompiledLevel = std::vector<Compiled>;
+
+/// Compiles every function for every level.
+static std::vector<CompiledLevel>
+compileFunctions(const ModelStages &stages, const CompileOptions &options) {
+  size_t functions = stages.functions.size();
+  std::vector<CompiledLevel> levels(options.targets.size());
+  unsigned done = 0;
+  std::mutex progressMutex;
+  llvm::DefaultThreadPool pool(llvm::hardware_concurrency(options.threads));
+  for (auto [target, level] : llvm::zip_equal(options.targets, levels)) {
+    level.resize(functions);
+    for (size_t n = 0; n < functions; ++n)
+      pool.async([&, n, target = &target, slot = &level[n]] {
+        *slot = compileFunction(stages.functions[n], *target);
+        if (!options.progress)
+          return;
+        std::lock_guard<std::mutex> lock(progressMutex);
+        options.progress(++done, functions * levels.size());
+      });
+  }
+  pool.wait();
+  return levels;
+}
+
+/// The problems of `function` at the levels where it failed. What is wrong with
+/// a stage is mostly wrong with it at all levels, and then said once.
+static std::vector<std::string>
+problemsOf(unsigned function, llvm::StringRef site,
+           const std::vector<CompiledLevel> &levels,
+           llvm::ArrayRef<CpuTarget> targets) {
+  std::vector<std::string> lines;
+  auto add = [&](std::string line) {
+    if (!llvm::is_contained(lines, line))
+      lines.push_back(std::move(line));
+  };
+  for (auto [level, target] : llvm::zip_equal(levels, targets)) {
+    const Compiled &compiled = level[function];
+    llvm::for_each(compiled.problems, add);
+    if (compiled.failed && compiled.problems.empty())
+      add(("stage '" + site + "': compilation for " + target.name() + " failed")
+              .str());
+  }
+  return lines;
+}
+
 /// One error block for all functions that failed: their sites and reasons.
 static llvm::Error joinErrors(const ModelStages &stages,
-                              const std::vector<Compiled> &compiled) {
+                              const std::vector<CompiledLevel> &levels,
+                              llvm::ArrayRef<CpuTarget> targets) {
   std::vector<std::string> lines;
-  std::vector<bool> seen(compiled.size());
+  std::vector<bool> seen(stages.functions.size());
   for (const EntryStages &entry : stages.entries)
     for (const StageRow &row : entry.rows) {
-      const Compiled &function = compiled[row.function];
-      if (!function.failed || seen[row.function])
+      if (seen[row.function])
         continue;
       seen[row.function] = true;
-      if (function.problems.empty())
-        lines.push_back("stage '" + row.site + "': compilation failed");
-      for (const std::string &problem : function.problems)
-        lines.push_back(problem);
+      llvm::append_range(lines,
+                         problemsOf(row.function, row.site, levels, targets));
     }
   return lines.empty() ? llvm::Error::success() : problemBlock("", lines);
+}
+
+/// All levels must read one set of packed weights.
+static llvm::Error checkLayouts(const ModelStages &stages,
+                                const std::vector<CompiledLevel> &levels,
+                                llvm::ArrayRef<CpuTarget> targets) {
+  for (const EntryStages &entry : stages.entries)
+    for (const StageRow &row : entry.rows)
+      for (auto [level, target] : llvm::zip_equal(levels, targets))
+        if (level[row.function].stage.layouts !=
+            levels.front()[row.function].stage.layouts)
+          return llvm::createStringError(
+              "stage '" + row.site +
+              "' reads its weights in other layouts at " + target.name() +
+              " than at " + targets.front().name());
+  return llvm::Error::success();
 }
 
 /// `name`, with a number behind it when it is taken already.
@@ -82,9 +142,7 @@ static std::string uniqueName(const std::string &name,
 
 llvm::Expected<CompiledModel>
 lathe::compileModel(ModuleOp model, const CompileOptions &options) {
-  auto target = CpuTarget::parse(options.cpu);
-  if (!target)
-    return target.takeError();
+  assert(!options.targets.empty() && "no CPU level to compile for");
   // On a copy: the model keeps the sites that reports and profiles name.
   OwningOpRef<ModuleOp> fused = model.clone();
   fuseSiblings(*fused, "lathe-fuse-siblings");
@@ -92,23 +150,10 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
   if (!stages)
     return stages.takeError();
 
-  std::vector<Compiled> compiled(stages->functions.size());
-  std::atomic<unsigned> done(0);
-  std::mutex progressMutex;
-  {
-    llvm::DefaultThreadPool pool(llvm::hardware_concurrency(options.threads));
-    for (size_t n = 0; n < compiled.size(); ++n)
-      pool.async([&, n] {
-        compiled[n] = compileFunction(stages->functions[n], *target);
-        unsigned count = ++done;
-        if (!options.progress)
-          return;
-        std::lock_guard<std::mutex> lock(progressMutex);
-        options.progress(count, compiled.size());
-      });
-    pool.wait();
-  }
-  if (llvm::Error error = joinErrors(*stages, compiled))
+  std::vector<CompiledLevel> levels = compileFunctions(*stages, options);
+  if (llvm::Error error = joinErrors(*stages, levels, options.targets))
+    return std::move(error);
+  if (llvm::Error error = checkLayouts(*stages, levels, options.targets))
     return std::move(error);
 
   CompiledModel result;
@@ -116,7 +161,6 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
   manifest.lathe = LATHE_VERSION;
   manifest.abi = LATHE_ABI_VERSION;
   manifest.target = "cpu";
-  result.level = target->name().str();
   if (auto source = model->getAttrOfType<StringAttr>(LatheDialect::kSourceAttr))
     manifest.source = source.getValue().str();
   manifest.removed = removedSites(model);
@@ -126,7 +170,7 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
   std::map<std::pair<unsigned, PartLayout>, uint32_t> packed;
   for (EntryStages &entry : stages->entries) {
     for (StageRow &row : entry.rows) {
-      const CompiledStage &code = compiled[row.function].stage;
+      const CompiledStage &code = levels.front()[row.function].stage;
       rt::Stage stage;
       stage.site = row.site;
       stage.function = stages->functions[row.function].name;
@@ -152,7 +196,11 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
     }
     manifest.entries.push_back(std::move(entry.entry));
   }
-  for (Compiled &code : compiled)
-    result.objects.push_back(std::move(code.stage.object));
+  for (auto [target, level] : llvm::zip_equal(options.targets, levels)) {
+    CompiledModel::Library &library = result.libraries.emplace_back();
+    library.level = target.name().str();
+    for (Compiled &code : level)
+      library.objects.push_back(std::move(code.stage.object));
+  }
   return result;
 }

@@ -31,12 +31,13 @@ lathe::loadInMemory(CompiledModel model, PayloadStore &payloads) {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
   });
+  assert(model.libraries.size() == 1 && "one level runs");
   auto memory = std::make_shared<InMemory>();
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit)
     return jit.takeError();
   memory->jit = std::move(*jit);
-  for (auto &object : model.objects)
+  for (auto &object : model.libraries.front().objects)
     if (llvm::Error error = memory->jit->addObjectFile(std::move(object)))
       return std::move(error);
 

@@ -34,10 +34,10 @@ static llvm::Error writeBytes(llvm::StringRef path, llvm::StringRef bytes) {
   return toError(rt::writeFile(path.str(), bytes.str()));
 }
 
-/// Links `objects` to the shared library `output` with the packaged linker. No
-/// library is linked, and an undefined symbol is an error.
+/// Links `objects` to the shared library `file` in `folder` with the packaged
+/// linker. No library is linked, and an undefined symbol is an error.
 static llvm::Error link(llvm::ArrayRef<std::string> objects,
-                        llvm::StringRef output, llvm::StringRef folder) {
+                        llvm::StringRef file, llvm::StringRef folder) {
   llvm::ErrorOr<std::string> linker = llvm::sys::findProgramByName("ld.lld-22");
   if (!linker)
     linker = llvm::sys::findProgramByName("ld.lld");
@@ -45,12 +45,21 @@ static llvm::Error link(llvm::ArrayRef<std::string> objects,
     return llvm::createStringError(
         "ld.lld-22 was not found; install Debian's package lld-22");
 
-  llvm::SmallVector<llvm::StringRef> args{
-      *linker,       "-shared",       "-nostdlib",
-      "-z",          "defs",          "-z",
-      "noexecstack", "--gc-sections", "--build-id=none",
-      "-soname",     "model.so",      "-o",
-      output};
+  llvm::SmallString<128> output(folder);
+  path::append(output, file);
+  llvm::SmallVector<llvm::StringRef> args{*linker,
+                                          "-shared",
+                                          "-nostdlib",
+                                          "-z",
+                                          "defs",
+                                          "-z",
+                                          "noexecstack",
+                                          "--gc-sections",
+                                          "--build-id=none",
+                                          "-soname",
+                                          file,
+                                          "-o",
+                                          output};
   for (const std::string &object : objects)
     args.push_back(object);
   llvm::SmallString<128> log(folder);
@@ -67,8 +76,9 @@ static llvm::Error link(llvm::ArrayRef<std::string> objects,
                                  (text ? (*text)->getBuffer().str() : ""));
 }
 
-/// Links the stages of `model` to `folder`/model.so.
-static llvm::Error writeLibrary(CompiledModel &model, llvm::StringRef folder) {
+/// Links the stages of one level to `folder`/`file`.
+static llvm::Error writeLibrary(const CompiledModel::Library &library,
+                                llvm::StringRef file, llvm::StringRef folder) {
   std::vector<std::string> objects;
   auto removeObjects = llvm::scope_exit([&] {
     for (const std::string &object : objects)
@@ -80,16 +90,27 @@ static llvm::Error writeLibrary(CompiledModel &model, llvm::StringRef folder) {
     objects.push_back(name.str().str());
     return writeBytes(name, bytes);
   };
-  for (auto &object : model.objects)
+  for (auto &object : library.objects)
     if (llvm::Error error = addObject(object->getBuffer()))
       return error;
   rt::StageSupportObject support = rt::stageSupportObject();
   if (llvm::Error error = addObject(llvm::StringRef(
           reinterpret_cast<const char *>(support.data), support.bytes)))
     return error;
-  llvm::SmallString<128> library(folder);
-  path::append(library, "model.so");
-  return link(objects, library, folder);
+  return link(objects, file, folder);
+}
+
+/// Writes a library per level and lists them in the manifest, best level first.
+static llvm::Error writeLibraries(CompiledModel &model,
+                                  llvm::StringRef folder) {
+  for (const CompiledModel::Library &library : model.libraries) {
+    bool isBest = model.manifest.libraries.empty();
+    std::string file = isBest ? "model.so" : "model." + library.level + ".so";
+    if (llvm::Error error = writeLibrary(library, file, folder))
+      return error;
+    model.manifest.libraries.push_back({file, library.level});
+  }
+  return llvm::Error::success();
 }
 
 static llvm::Error writeWeights(CompiledModel &model, PayloadStore &payloads,
@@ -177,7 +198,7 @@ llvm::Expected<uint64_t> lathe::writeFolder(CompiledModel model,
     return pathError(temporary, error.message());
   auto cleanUp = llvm::scope_exit([&] { fs::remove_directories(temporary); });
 
-  if (llvm::Error error = writeLibrary(model, temporary))
+  if (llvm::Error error = writeLibraries(model, temporary))
     return std::move(error);
   if (llvm::Error error = writeWeights(model, payloads, temporary))
     return std::move(error);
@@ -186,7 +207,6 @@ llvm::Expected<uint64_t> lathe::writeFolder(CompiledModel model,
     path::append(file, name);
     return file;
   };
-  model.manifest.libraries = {{"model.so", model.level}};
   if (llvm::Error error =
           writeBytes(fileIn("model.h"), rt::writeModelHeader(model.manifest)))
     return std::move(error);

@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Activation.h"
+#include "Scalars.h"
 #include "lathe/Dialect/Lathe.h"
+#include "lathe/Lower/Activation.h"
 #include "lathe/Lower/Passes.h"
 #include "lathe/Raise/SymbolicShapes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -103,12 +104,13 @@ static void apply(const Fusion &fusion) {
       linear.getWeight(), linear.getBias(), linear.getSiteAttr());
   fused.getEpilogueArgsMutable().assign(extras);
   fused.setActsAttr(linear.getActsAttr());
+  fused.setGated(linear.getGated());
 
   Region &region = fused.getEpilogue();
   Block *block = builder.createBlock(&region);
-  Value sum = block->addArgument(f32, loc);
-  for (size_t i = 0; i < extras.size(); ++i)
+  for (size_t i = 0; i < linear.getSumCount() + extras.size(); ++i)
     block->addArgument(f32, loc);
+  Value sum = block->getArgument(0);
   if (!linear.getEpilogue().empty()) {
     Block &old = linear.getEpilogue().front();
     IRMapping map;

@@ -104,8 +104,12 @@ static PartLayout layoutOf(OpOperand &use) {
                                                     : PartLayout::Panels;
   }
   auto linear = dyn_cast<LinearOp>(use.getOwner());
-  if (linear && use.get() == linear.getWeight())
+  if (linear && use.get() == linear.getWeight()) {
+    if (linear.getGated())
+      return linear.getActs() ? PartLayout::GatedPairPanels
+                              : PartLayout::GatedPanels;
     return linear.getActs() ? PartLayout::PairPanels : PartLayout::Panels;
+  }
   return PartLayout::Vector;
 }
 
@@ -135,11 +139,12 @@ MemRefType StageLowerer::partType(Type type, PartLayout layout) {
   auto roundUp = [](int64_t n) { return llvm::divideCeil(n, kPanelColumns); };
   switch (layout) {
   case PartLayout::Panels:
+  case PartLayout::GatedPanels:
     return MemRefType::get(
-        {int64_t(roundUp(weight.getDim(1))), weight.getDim(0), kPanelColumns},
-        f32);
+        {panelCount(weight, layout), weight.getDim(0), kPanelColumns}, f32);
   case PartLayout::PairPanels:
-    return MemRefType::get({int64_t(roundUp(weight.getDim(1))),
+  case PartLayout::GatedPairPanels:
+    return MemRefType::get({panelCount(weight, layout),
                             int64_t(llvm::divideCeil(weight.getDim(0), 2)),
                             kPanelColumns},
                            builder.getI32Type());

@@ -48,8 +48,9 @@ static void printPlan(LinearOp linear, const CpuTarget &target) {
   else
     os << "(no site)";
   os << ": " << spec.inputs << "x" << spec.outputs
-     << (spec.pairs ? " bf16" : " f32") << ": tile " << plan.getTileRows()
-     << "x" << plan.tileColumns.back() << ", fewer rows";
+     << (spec.pairs ? " bf16" : " f32") << (spec.gated ? " gated" : "")
+     << ": tile " << plan.getTileRows() << "x" << plan.tileColumns.back()
+     << ", fewer rows";
   for (auto [index, columns] :
        llvm::enumerate(ArrayRef<int64_t>(plan.tileColumns).drop_back()))
     os << " " << index + 1 << "x" << columns;

@@ -108,7 +108,8 @@ public:
   /// x [..., K] times packed panels, of f32 or of bf16 pairs.
   Tensor linear(const Tensor &x, mlir::Value panels, int64_t inputs,
                 int64_t outputs, mlir::Value bias,
-                llvm::ArrayRef<Tensor> extras, mlir::Region *epilogue);
+                llvm::ArrayRef<Tensor> extras, mlir::Region *epilogue,
+                bool gated);
   /// [..., M, K] x [..., K, N] with broadcast leading dims.
   /// `transA` and `transB`: the operand's last two dims are swapped.
   Tensor matmul(const Tensor &a, const Tensor &b, bool transA = false,
@@ -140,6 +141,7 @@ private:
   mlir::LogicalResult lowerTyped(mlir::Operation *op);
   mlir::LogicalResult lowerLinear(LinearOp op);
   mlir::Value roundToPairs(const Tensor &rows);
+  llvm::SmallVector<Tensor> splitColumns(const Tensor &x, int64_t columns);
   Tensor linearInLinalg(LinearOp op);
   mlir::LogicalResult lowerEmbedding(EmbeddingOp op);
   mlir::LogicalResult lowerNorm(NormOp op);

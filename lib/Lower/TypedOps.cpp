@@ -5,12 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Activation.h"
+#include "Scalars.h"
 #include "StageLowering.h"
 #include "lathe/Codegen/CPU/EmitLinear.h"
 #include "lathe/Codegen/CPU/EmitNorm.h"
 #include "lathe/Codegen/CPU/EmitRoundPairs.h"
 #include "lathe/Codegen/CPU/EmitSoftmax.h"
+#include "lathe/Lower/Activation.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -84,7 +85,8 @@ Value StageLowering::roundToPairs(const Tensor &rows) {
 
 Tensor StageLowering::linear(const Tensor &x, Value panels, int64_t inputs,
                              int64_t outputs, Value bias,
-                             ArrayRef<Tensor> extras, Region *epilogue) {
+                             ArrayRef<Tensor> extras, Region *epilogue,
+                             bool gated) {
   Type f32 = Float32Type::get(source.getContext());
   SymbolicShape shape = x.shape;
   shape.back() = t.poly(outputs);
@@ -94,6 +96,7 @@ Tensor StageLowering::linear(const Tensor &x, Value panels, int64_t inputs,
   LinearSpec spec;
   spec.inputs = inputs;
   spec.outputs = outputs;
+  spec.gated = gated;
   spec.pairs =
       cast<MemRefType>(panels.getType()).getElementType().isInteger(32);
   SmallVector<Value> operands = {
@@ -104,7 +107,7 @@ Tensor StageLowering::linear(const Tensor &x, Value panels, int64_t inputs,
   }
   std::string key = "linear " + std::to_string(inputs) + "x" +
                     std::to_string(outputs) + (spec.pairs ? " pairs" : "") +
-                    (bias ? " bias" : "");
+                    (gated ? " gated" : "") + (bias ? " bias" : "");
   for (const Tensor &extra : extras) {
     bool row = extra.rank() == 1 && shape.size() != 1;
     spec.extras.push_back(row ? ExtraKind::Row : ExtraKind::Tensor);
@@ -130,6 +133,22 @@ Tensor StageLowering::partTensor(Value part) {
   for (int64_t extent : type.getShape())
     shape.push_back(t.poly(extent));
   return t.wrap(part, type.getElementType(), shape);
+}
+
+/// The left and the right half of the columns of `x`, `columns` each.
+SmallVector<Tensor> StageLowering::splitColumns(const Tensor &x,
+                                                int64_t columns) {
+  SymbolicShape shape = x.shape;
+  shape.back() = t.poly(columns);
+  SmallVector<Tensor> halves;
+  for (int64_t offset : {int64_t(0), columns})
+    halves.push_back(
+        t.generate(shape, x.element, [&](Scalars &s, ValueRange coords) {
+          SmallVector<Value> place(coords);
+          place.back() = s.add(place.back(), s.index(offset));
+          return t.load(s, x, place);
+        }));
+  return halves;
 }
 
 /// x times the weight as a sum of products; then bias and epilogue, element by
@@ -159,6 +178,8 @@ Tensor StageLowering::linearInLinalg(LinearOp op) {
               [](Scalars &s, ArrayRef<Value> v) { return s.add(v[0], v[1]); });
   if (!op.getEpilogue().empty()) {
     SmallVector<Tensor> operands = {sum};
+    if (op.getGated())
+      operands = splitColumns(sum, op.getColumns());
     for (Value extra : op.getEpilogueArgs())
       operands.push_back(get(extra));
     Block &body = op.getEpilogue().front();
@@ -185,7 +206,7 @@ LogicalResult StageLowering::lowerLinear(LinearOp op) {
   Value bias = op.getBias() ? getPart(op.getBias()) : Value();
   bind(op.getResult(),
        linear(get(op.getX()), getPart(op.getWeight()), weight.getDim(0),
-              weight.getDim(1), bias, extras, &op.getEpilogue()));
+              op.getColumns(), bias, extras, &op.getEpilogue(), op.getGated()));
   return success();
 }
 
@@ -193,7 +214,9 @@ LogicalResult StageLowering::lowerLinear(LinearOp op) {
 // Activation, softmax, norm
 //===----------------------------------------------------------------------===//
 
-Value lathe::emitActivation(Scalars &s, ActivationKind kind, Value v) {
+Value lathe::emitActivation(ImplicitLocOpBuilder &builder, ActivationKind kind,
+                            Value v) {
+  Scalars s(builder.getLoc(), builder);
   auto c = [&](double value) { return s.like(v, value); };
   switch (kind) {
   case ActivationKind::Gelu:

@@ -26,6 +26,18 @@ Type lathe::rowsElementType(WeightType type) {
   return Float32Type::get(type.getContext());
 }
 
+static bool isGated(PartLayout layout) {
+  return layout == PartLayout::GatedPanels ||
+         layout == PartLayout::GatedPairPanels;
+}
+
+int64_t lathe::panelCount(WeightType type, PartLayout layout) {
+  // A gated panel has half as many columns of each half of the weight.
+  int64_t columns = type.getDim(1);
+  return isGated(layout) ? llvm::divideCeil(columns / 2, kPanelColumns / 2)
+                         : llvm::divideCeil(columns, kPanelColumns);
+}
+
 int64_t lathe::packedBytes(Type type, PartLayout layout) {
   if (layout == PartLayout::Raw) {
     auto tensor = cast<RankedTensorType>(type);
@@ -35,10 +47,12 @@ int64_t lathe::packedBytes(Type type, PartLayout layout) {
   auto weight = cast<WeightType>(type);
   switch (layout) {
   case PartLayout::Panels:
-    return llvm::divideCeil(weight.getDim(1), kPanelColumns) * kPanelColumns *
-           weight.getDim(0) * sizeof(float);
+  case PartLayout::GatedPanels:
+    return panelCount(weight, layout) * kPanelColumns * weight.getDim(0) *
+           sizeof(float);
   case PartLayout::PairPanels:
-    return llvm::divideCeil(weight.getDim(1), kPanelColumns) * kPanelColumns *
+  case PartLayout::GatedPairPanels:
+    return panelCount(weight, layout) * kPanelColumns *
            llvm::divideCeil(weight.getDim(0), 2) * sizeof(uint32_t);
   case PartLayout::Vector:
     return llvm::alignTo(weight.getNumElements(), kPanelColumns) *
@@ -52,52 +66,97 @@ int64_t lathe::packedBytes(Type type, PartLayout layout) {
   llvm_unreachable("handled above");
 }
 
-/// Row-major `[rows][columns]` floats to panels.
-static void packPanels(const float *values, int64_t rows, int64_t columns,
-                       float *out) {
-  for (int64_t panel = 0; panel < columns; panel += kPanelColumns) {
-    int64_t width = std::min(kPanelColumns, columns - panel);
-    for (int64_t row = 0; row < rows; ++row, out += kPanelColumns) {
-      std::memcpy(out, values + row * columns + panel, width * sizeof(float));
-      std::fill(out + width, out + kPanelColumns, 0.0f);
+namespace {
+
+/// A weight `[K, N]` as floats, row-major or transposed.
+struct Matrix {
+  const float *values;
+  int64_t rows, columns;
+  bool transposed;
+
+  /// The distances from a row and a column to the next.
+  int64_t rowStep() const { return transposed ? 1 : columns; }
+  int64_t columnStep() const { return transposed ? rows : 1; }
+};
+
+/// Neighbouring columns of the weight on their way to columns `at`... of a
+/// panel.
+struct Strip {
+  int64_t from, width, at;
+};
+
+} // namespace
+
+/// The strips that make panel `number`. Columns of it that none fills are zero.
+static SmallVector<Strip, 2> stripsOf(const Matrix &weight, bool gated,
+                                      int64_t number) {
+  int64_t parts = gated ? 2 : 1, most = kPanelColumns / parts;
+  int64_t columns = weight.columns / parts, first = number * most;
+  SmallVector<Strip, 2> strips;
+  for (int64_t part = 0; part < parts; ++part)
+    strips.push_back(
+        {part * columns + first, std::min(most, columns - first), part * most});
+  return strips;
+}
+
+/// Rows that are copied at once: a transposed source stays in the cache.
+static constexpr int64_t packedRows = 64;
+
+/// One panel, `[K][64]`, zeroed before.
+static void packPanel(const Matrix &weight, ArrayRef<Strip> strips,
+                      float *out) {
+  for (int64_t r0 = 0; r0 < weight.rows; r0 += packedRows) {
+    int64_t end = std::min(weight.rows, r0 + packedRows);
+    for (const Strip &strip : strips) {
+      const float *from = weight.values + strip.from * weight.columnStep();
+      float *to = out + strip.at;
+      if (!weight.transposed) {
+        for (int64_t r = r0; r < end; ++r)
+          std::memcpy(to + r * kPanelColumns, from + r * weight.columns,
+                      strip.width * sizeof(float));
+        continue;
+      }
+      for (int64_t c = 0; c < strip.width; ++c)
+        for (int64_t r = r0; r < end; ++r)
+          to[r * kPanelColumns + c] = from[c * weight.rows + r];
     }
   }
 }
 
-/// The same from `[columns][rows]`, in tiles that stay in cache.
-static void packTransposedPanels(const float *values, int64_t rows,
-                                 int64_t columns, float *out) {
-  constexpr int64_t tile = 64;
-  for (int64_t panel = 0; panel < columns; panel += kPanelColumns) {
-    int64_t width = std::min(kPanelColumns, columns - panel);
-    if (width < kPanelColumns)
-      std::fill(out, out + rows * kPanelColumns, 0.0f);
-    for (int64_t r0 = 0; r0 < rows; r0 += tile)
-      for (int64_t c = 0; c < width; ++c)
-        for (int64_t r = r0, end = std::min(rows, r0 + tile); r < end; ++r)
-          out[r * kPanelColumns + c] = values[(panel + c) * rows + r];
-    out += rows * kPanelColumns;
-  }
+/// One panel of bf16 pairs, `[ceil(K/2)][64]`, zeroed before.
+static void packPairPanel(const Matrix &weight, ArrayRef<Strip> strips,
+                          uint32_t *out) {
+  int64_t pairs = llvm::divideCeil(weight.rows, 2);
+  for (int64_t p0 = 0; p0 < pairs; p0 += packedRows / 2)
+    for (const Strip &strip : strips)
+      for (int64_t c = 0; c < strip.width; ++c) {
+        const float *from =
+            weight.values + (strip.from + c) * weight.columnStep();
+        for (int64_t p = p0, end = std::min(pairs, p0 + packedRows / 2);
+             p < end; ++p) {
+          uint32_t low = bfloatBits(from[2 * p * weight.rowStep()]);
+          uint32_t high = 2 * p + 1 < weight.rows
+                              ? bfloatBits(from[(2 * p + 1) * weight.rowStep()])
+                              : 0;
+          out[p * kPanelColumns + strip.at + c] = low | high << 16;
+        }
+      }
 }
 
-/// `[K][N]` floats, or `[N][K]` when `transposed`, to panels of bf16 pairs.
-static void packPairPanels(const float *values, int64_t inputs, int64_t outputs,
-                           bool transposed, uint32_t *out) {
-  auto half = [&](int64_t k, int64_t n) -> uint32_t {
-    if (k >= inputs || n >= outputs)
-      return 0;
-    return bfloatBits(values[transposed ? n * inputs + k : k * outputs + n]);
-  };
-  // Blocks of k keep the lines of a transposed source in cache.
-  constexpr int64_t block = 32;
-  int64_t pairs = llvm::divideCeil(inputs, 2);
-  for (int64_t panel = 0; panel < outputs; panel += kPanelColumns) {
-    for (int64_t p0 = 0; p0 < pairs; p0 += block)
-      for (int64_t n = 0; n < kPanelColumns; ++n)
-        for (int64_t p = p0, end = std::min(pairs, p0 + block); p < end; ++p)
-          out[p * kPanelColumns + n] =
-              half(2 * p, panel + n) | half(2 * p + 1, panel + n) << 16;
-    out += pairs * kPanelColumns;
+static void packPanels(const Matrix &weight, WeightType type, PartLayout layout,
+                       MutableArrayRef<char> out) {
+  int64_t panels = panelCount(type, layout);
+  int64_t panelBytes = out.size() / panels;
+  bool isPairs =
+      layout == PartLayout::PairPanels || layout == PartLayout::GatedPairPanels;
+  for (int64_t n = 0; n < panels; ++n) {
+    char *panel = out.data() + n * panelBytes;
+    auto strips = stripsOf(weight, isGated(layout), n);
+    std::memset(panel, 0, panelBytes);
+    if (isPairs)
+      packPairPanel(weight, strips, reinterpret_cast<uint32_t *>(panel));
+    else
+      packPanel(weight, strips, reinterpret_cast<float *>(panel));
   }
 }
 
@@ -134,9 +193,8 @@ llvm::Error lathe::packPart(PayloadStore &store, const PartSource &source,
     return copyPayload(store, source.weightParts.getAs<PayloadAttr>("data"),
                        out);
 
-  auto *floats = reinterpret_cast<float *>(out.data());
   auto dense = dyn_cast<DenseAttr>(type.getEncoding());
-  if (layout == PartLayout::Panels || layout == PartLayout::PairPanels) {
+  if (layout != PartLayout::Vector && layout != PartLayout::Rows) {
     auto inPlace = floatsInPlace(store, source, dense);
     if (!inPlace)
       return inPlace.takeError();
@@ -149,19 +207,14 @@ llvm::Error lathe::packPart(PayloadStore &store, const PartSource &source,
         return error;
       values = decoded.data();
     }
-    bool transposed = *inPlace && dense.getTransposed();
-    if (layout == PartLayout::PairPanels)
-      packPairPanels(values, type.getDim(0), type.getDim(1), transposed,
-                     reinterpret_cast<uint32_t *>(out.data()));
-    else if (transposed)
-      packTransposedPanels(values, type.getDim(0), type.getDim(1), floats);
-    else
-      packPanels(values, type.getDim(0), type.getDim(1), floats);
+    Matrix weight = {values, type.getDim(0), type.getDim(1),
+                     *inPlace && dense.getTransposed()};
+    packPanels(weight, type, layout, out);
     return llvm::Error::success();
   }
-  int64_t count = type.getNumElements();
   std::memset(out.data(), 0, out.size());
+  auto *floats = reinterpret_cast<float *>(out.data());
   return type.getEncodingInterface().decode(
       store, type.getShape(), source.weightParts,
-      MutableArrayRef<float>(floats, count));
+      MutableArrayRef<float>(floats, type.getNumElements()));
 }

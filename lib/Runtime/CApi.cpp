@@ -62,6 +62,7 @@ struct lathe_model {
   std::string manifest;
   std::mutex running;
   std::map<std::string, EntryRunner, std::less<>> runners;
+  std::optional<Generator> generator; ///< from the first generation on
 };
 
 static thread_local std::string lastError;
@@ -76,26 +77,34 @@ int lathe_api_version(void) { return LATHE_API_VERSION; }
 
 const char *lathe_last_error(void) { return lastError.c_str(); }
 
+/// Bytes of the struct when it had no `level`.
+static constexpr size_t leastLoadOptions = offsetof(lathe_load_options, level);
+
 lathe_model *lathe_model_load(const char *dir,
                               const lathe_load_options *options) {
-  if (!dir || (options && options->size < sizeof(lathe_load_options))) {
+  if (!dir || (options && options->size < leastLoadOptions)) {
     fail("lathe_model_load: no folder, or options without their size");
     return nullptr;
   }
-  if (options && options->threads < 0) {
+  // The fields that the caller's version of the struct has.
+  lathe_load_options known = {};
+  if (options)
+    std::memcpy(&known, options, std::min(options->size, sizeof known));
+  if (known.threads < 0) {
     fail("the number of threads is negative");
     return nullptr;
   }
   Program::LoadOptions loadOptions;
-  loadOptions.verifyWeights = options && options->verify_weights;
+  loadOptions.verifyWeights = known.verify_weights;
+  if (known.level)
+    loadOptions.level = known.level;
   Result<std::shared_ptr<const Program>> program =
       Program::load(dir, loadOptions);
   if (program.failed()) {
     fail(program.message());
     return nullptr;
   }
-  Result<std::unique_ptr<ThreadPool>> pool =
-      ThreadPool::create(options ? options->threads : 0);
+  Result<std::unique_ptr<ThreadPool>> pool = ThreadPool::create(known.threads);
   if (pool.failed()) {
     fail(pool.message());
     return nullptr;
@@ -318,19 +327,21 @@ int64_t lathe_model_generate(lathe_model *model, const int64_t *prompt,
                              size_t prompt_count, int64_t *tokens, size_t count,
                              int64_t max_context) {
   if (!model || !prompt || (count > 0 && !tokens) || count > INT64_MAX ||
-      max_context < 0)
+      prompt_count > INT64_MAX || max_context < 0)
     return fail("lathe_model_generate: a null pointer or impossible size");
   std::lock_guard<std::mutex> lock(model->running);
   GenerateOptions options;
   options.count = count;
   options.maxContext = max_context;
-  Result<Generation> result =
-      generate(model->program, *model->pool,
-               std::vector<int64_t>(prompt, prompt + prompt_count), options);
+  if (!model->generator)
+    model->generator.emplace(model->program, *model->pool);
+  Result<const Generation *> result =
+      model->generator->run(prompt, prompt_count, options);
   if (result.failed())
     return fail(result.message());
-  std::copy(result->tokens.begin(), result->tokens.end(), tokens);
-  return result->tokens.size();
+  const std::vector<int64_t> &made = (*result)->tokens;
+  std::copy(made.begin(), made.end(), tokens);
+  return made.size();
 }
 
 //===----------------------------------------------------------------------===//

@@ -256,22 +256,38 @@ Decoder::create(std::shared_ptr<const Program> program, ThreadPool &pool,
   std::unique_ptr<Decoder> decoder(new Decoder);
   decoder->prefillFeeder = std::make_unique<Feeder>();
   decoder->decodeFeeder = std::make_unique<Feeder>();
+  decoder->batch = batch;
   if (Status status = decoder->prefillFeeder->setUp(program, "prefill", pool);
       status.failed())
     return status;
   if (Status status = decoder->decodeFeeder->setUp(program, "decode", pool);
       status.failed())
     return status;
+  if (Status status = decoder->makeCache(maxContext); status.failed())
+    return status;
+  return decoder;
+}
+
+Status Decoder::makeCache(int64_t maxContext) {
+  // The old one's memory first.
+  kvCache.reset();
   Result<std::unique_ptr<KvCache>> cache =
-      KvCache::create(decoder->decodeSession().entry(), batch, maxContext);
+      KvCache::create(decodeSession().entry(), batch, maxContext);
   if (cache.failed())
     return cache.takeStatus();
-  decoder->kvCache = std::move(*cache);
+  kvCache = std::move(*cache);
   int64_t positions;
   if (!checkedMul(batch, maxContext, positions))
     return Status::error("the context is too large");
-  decoder->validity.resize(positions);
-  return decoder;
+  validity.resize(positions);
+  return Status::ok();
+}
+
+Status Decoder::restart(int64_t maxContext) {
+  if (!kvCache || kvCache->capacity() != maxContext)
+    return makeCache(maxContext);
+  kvCache->truncate(0);
+  return Status::ok();
 }
 
 Status Decoder::prefill(const int64_t *tokens, int64_t count,
@@ -336,38 +352,29 @@ static uint64_t unreadBytes(const Program &program, const Entry &entry,
   return skips.runs > 0 ? bytes / skips.runs : 0;
 }
 
-Result<Generation> lathe::rt::generate(std::shared_ptr<const Program> program,
-                                       ThreadPool &pool,
-                                       const std::vector<int64_t> &prompt,
-                                       const GenerateOptions &options) {
-  if (prompt.empty())
-    return Status::error("generation needs at least one token to start from");
-  if (options.count < 0)
-    return Status::error("cannot generate " + std::to_string(options.count) +
-                         " tokens");
-  // The last new token is never fed.
-  int64_t needed;
-  if (!checkedAdd<int64_t>(prompt.size(),
-                           std::max<int64_t>(options.count, 1) - 1, needed))
-    return Status::error("too many tokens");
-  int64_t context = options.maxContext > 0 ? options.maxContext : needed;
+/// Makes the decoder, or sets the one of the last run back.
+Status Generator::start(int64_t context) {
+  if (decoder) {
+    decoder->decodeSession().resetSkipCounts();
+    return decoder->restart(context);
+  }
   Result<std::unique_ptr<Decoder>> made =
       Decoder::create(program, pool, 1, context);
   if (made.failed())
     return made.takeStatus();
-  Decoder &decoder = **made;
+  decoder = std::move(*made);
+  streamedBytes = program->streamedBytes(decoder->decodeSession().entry());
+  return Status::ok();
+}
 
-  Generation result;
-  // No more than the context has room for, so that steps allocate nothing.
-  result.tokens.reserve(std::min(options.count, context));
-  result.decodeMs.reserve(std::min(options.count, context));
+Status Generator::decode(const int64_t *prompt, int64_t count,
+                         const GenerateOptions &options) {
   auto start = std::chrono::steady_clock::now();
-  if (Status status = decoder.prefill(prompt.data(), prompt.size());
-      status.failed())
+  if (Status status = decoder->prefill(prompt, count); status.failed())
     return status;
-  decoder.decodeSession().setPromptLength(prompt.size());
+  decoder->decodeSession().setPromptLength(count);
   for (int64_t i = 0; i < options.count; ++i) {
-    Result<int64_t> token = lastToken(decoder);
+    Result<int64_t> token = lastToken(*decoder);
     if (token.failed())
       return token.takeStatus();
     if (i == 0)
@@ -380,14 +387,54 @@ Result<Generation> lathe::rt::generate(std::shared_ptr<const Program> program,
     if (i + 1 == options.count)
       break;
     start = std::chrono::steady_clock::now();
-    if (Status status = decoder.step(&*token); status.failed())
+    if (Status status = decoder->step(&*token); status.failed())
       return status;
   }
-  const Entry &decode = decoder.decodeSession().entry();
-  int64_t middle = (prompt.size() + decoder.cache().length()) / 2;
-  result.skips = decoder.decodeSession().skipCounts();
-  result.bytesPerToken = program->streamedBytes(decode) -
-                         unreadBytes(*program, decode, result.skips) +
-                         middle * decoder.cache().bytesPerPosition();
-  return result;
+  return Status::ok();
+}
+
+Result<const Generation *> Generator::run(const int64_t *prompt, int64_t count,
+                                          const GenerateOptions &options) {
+  if (count == 0)
+    return Status::error("generation needs at least one token to start from");
+  if (options.count < 0)
+    return Status::error("cannot generate " + std::to_string(options.count) +
+                         " tokens");
+  // The last new token is never fed.
+  int64_t needed;
+  if (!checkedAdd<int64_t>(count, std::max<int64_t>(options.count, 1) - 1,
+                           needed))
+    return Status::error("too many tokens");
+  int64_t context = options.maxContext > 0 ? options.maxContext : needed;
+  if (Status status = start(context); status.failed())
+    return status;
+
+  result.prefillMs = 0;
+  result.tokens.clear();
+  result.decodeMs.clear();
+  // No more than the context has room for, so that steps allocate nothing.
+  result.tokens.reserve(std::min(options.count, context));
+  result.decodeMs.reserve(std::min(options.count, context));
+  if (Status status = decode(prompt, count, options); status.failed())
+    return status;
+
+  const Entry &entry = decoder->decodeSession().entry();
+  int64_t middle = (count + decoder->cache().length()) / 2;
+  result.skips = decoder->decodeSession().skipCounts();
+  result.bytesPerToken = streamedBytes -
+                         unreadBytes(*program, entry, result.skips) +
+                         middle * decoder->cache().bytesPerPosition();
+  return &result;
+}
+
+Result<Generation> lathe::rt::generate(std::shared_ptr<const Program> program,
+                                       ThreadPool &pool,
+                                       const std::vector<int64_t> &prompt,
+                                       const GenerateOptions &options) {
+  Generator generator(std::move(program), pool);
+  Result<const Generation *> result =
+      generator.run(prompt.data(), prompt.size(), options);
+  if (result.failed())
+    return result.takeStatus();
+  return **result;
 }

@@ -9,7 +9,6 @@
 
 #include "lathe/Runtime/Weights.h"
 
-#include <algorithm>
 #include <cassert>
 #include <dlfcn.h>
 #include <set>
@@ -24,9 +23,12 @@ std::vector<std::string> lathe::rt::cpuLevels() {
   std::vector<std::string> levels;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  // What CpuTarget of the compiler wants of a level.
+  bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+              __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
   bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                 __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512cd") &&
                 __builtin_cpu_supports("avx512dq") &&
                 __builtin_cpu_supports("avx512vl");
   if (avx512 && __builtin_cpu_supports("avx512bf16") &&
@@ -128,26 +130,25 @@ struct LoadedFiles {
 };
 } // namespace
 
-/// The first library whose level this CPU has, best level first.
-static Result<std::string> chooseLibrary(const Manifest &manifest,
-                                         const std::string &wanted) {
-  std::vector<std::string> levels = cpuLevels();
-  if (!wanted.empty()) {
-    if (std::find(levels.begin(), levels.end(), wanted) == levels.end())
-      return Status::error("this CPU cannot run code of level '" + wanted +
-                           "'");
-    levels = {wanted};
-  }
-  std::string there;
-  for (const std::string &level : levels)
+/// The library of level `wanted`, or of the best one that `runnable` (best
+/// first) and the folder have.
+static Result<std::string>
+chooseLibrary(const Manifest &manifest, const std::string &wanted,
+              const std::vector<std::string> &runnable) {
+  bool wantsBest = wanted.empty() || wanted == "native";
+  std::string machine, folder;
+  for (const std::string &level : runnable) {
+    machine += (machine.empty() ? "" : ", ") + level;
     for (const Library &library : manifest.libraries)
-      if (library.level == level)
+      if (library.level == level && (wantsBest || level == wanted))
         return library.file;
+  }
   for (const Library &library : manifest.libraries)
-    there += (there.empty() ? "" : ", ") + library.level;
-  return Status::error("it has code for " + (there.empty() ? "no CPU" : there) +
-                       "; this machine runs " + levels.front() +
-                       (levels.size() > 1 ? " and below" : ""));
+    folder += (folder.empty() ? "" : ", ") + library.level;
+  std::string what = wantsBest ? "" : " of level '" + wanted + "'";
+  return Status::error("no code" + what + " can be run: the folder has " +
+                       (folder.empty() ? "none" : folder) +
+                       ", this machine runs " + machine);
 }
 
 Result<std::shared_ptr<const Program>>
@@ -164,7 +165,8 @@ Program::load(const std::string &dir, const LoadOptions &options) {
   Result<Manifest> manifest = parseManifest(*text, manifestPath);
   if (manifest.failed())
     return manifest.takeStatus();
-  Result<std::string> libraryName = chooseLibrary(*manifest, options.level);
+  Result<std::string> libraryName =
+      chooseLibrary(*manifest, options.level, cpuLevels());
   if (libraryName.failed())
     return libraryName.takeStatus().prefixed(manifestPath + ": ");
 

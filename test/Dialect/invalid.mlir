@@ -523,6 +523,51 @@ func.func @linear(%x: tensor<?x4xf32>, %w: !lathe.weight<4x8xf32, #lathe.dense<f
 
 // -----
 
+// Linear (C5), gated
+func.func @linear(%x: tensor<?x4xf32>, %w: !lathe.weight<4x8xf32, #lathe.dense<f32>>) {
+  // expected-error @below {{the epilogue must take two sums and one scalar per operand, and yield one 'f32'}}
+  %y = lathe.linear %x, %w epilogue() {
+  ^bb0(%sum: f32):
+    lathe.yield %sum : f32
+  } {gated} : (tensor<?x4xf32>, !lathe.weight<4x8xf32, #lathe.dense<f32>>) -> tensor<?x4xf32>
+  return
+}
+
+// -----
+
+// Linear (C3), gated
+func.func @linear(%x: tensor<?x4xf32>, %w: !lathe.weight<4x8xf32, #lathe.dense<f32>>) {
+  // expected-error @below {{the result must have the leading dims of x and 4 columns, not 'tensor<?x8xf32>'}}
+  %y = lathe.linear %x, %w epilogue() {
+  ^bb0(%left: f32, %right: f32):
+    lathe.yield %left : f32
+  } {gated} : (tensor<?x4xf32>, !lathe.weight<4x8xf32, #lathe.dense<f32>>) -> tensor<?x8xf32>
+  return
+}
+
+// -----
+
+// Linear (C7)
+func.func @linear(%x: tensor<?x4xf32>, %w: !lathe.weight<4x7xf32, #lathe.dense<f32>>) {
+  // expected-error @below {{a gated linear must have an epilogue and an even number of columns}}
+  %y = lathe.linear %x, %w epilogue() {
+  ^bb0(%left: f32, %right: f32):
+    lathe.yield %left : f32
+  } {gated} : (tensor<?x4xf32>, !lathe.weight<4x7xf32, #lathe.dense<f32>>) -> tensor<?x3xf32>
+  return
+}
+
+// -----
+
+// Linear (C7)
+func.func @linear(%x: tensor<?x4xf32>, %w: !lathe.weight<4x8xf32, #lathe.dense<f32>>) {
+  // expected-error @below {{a gated linear must have an epilogue and an even number of columns}}
+  %y = lathe.linear %x, %w {gated} : (tensor<?x4xf32>, !lathe.weight<4x8xf32, #lathe.dense<f32>>) -> tensor<?x4xf32>
+  return
+}
+
+// -----
+
 // Embedding (C1)
 func.func @embedding(%i: tensor<?xi64>, %t: !lathe.weight<8xf32, #lathe.dense<f32>>) {
   // expected-error @below {{the table must have rank 2}}

@@ -65,6 +65,14 @@ func.func @linear(%x: tensor<?x65x128xf32>, %r: tensor<?x65x512xf32>, %s: tensor
     %q = arith.addf %p, %row : f32
     lathe.yield %q : f32
   } : (tensor<?x65x128xf32>, !lathe.weight<128x512xf32, #lathe.dense<f16>>, tensor<?x65x512xf32>, tensor<512xf32>) -> tensor<?x65x512xf32>
+  // CHECK: lathe.linear %{{.*}}, %[[W]] epilogue() {
+  // CHECK-NEXT: ^bb0(%{{.*}}: f32, %{{.*}}: f32):
+  // CHECK: } {gated} : (tensor<?x65x128xf32>, !lathe.weight<128x512xf32, #lathe.dense<f16>>) -> tensor<?x65x256xf32>
+  %3 = lathe.linear %x, %w epilogue() {
+  ^bb0(%left: f32, %right: f32):
+    %p = arith.mulf %left, %right : f32
+    lathe.yield %p : f32
+  } {gated} : (tensor<?x65x128xf32>, !lathe.weight<128x512xf32, #lathe.dense<f16>>) -> tensor<?x65x256xf32>
   return
 }
 

@@ -90,6 +90,27 @@ static void testGenerate(std::shared_ptr<const Program> program,
   options.maxContext = 2;
   checkFails(generate(program, pool, {1, 2, 3}, options),
              "0 positions are used and 3 more do not fit into the 2");
+
+  // What a generator keeps is memory alone: after a run of another size, one
+  // with an error and one that was ended, runs are as new.
+  Generator generator(program, pool);
+  const int64_t prompt[] = {1, 2, 3};
+  options = GenerateOptions();
+  options.count = 2;
+  take(generator.run(prompt, 1, options));
+  options.maxContext = 2;
+  checkFails(generator.run(prompt, 3, options), "the context is full");
+  options = GenerateOptions();
+  options.count = 12;
+  options.onToken = [](int64_t) { return false; };
+  CHECK(take(generator.run(prompt, 3, options))->tokens.size() == 1);
+  options.onToken = nullptr;
+  for (int i = 0; i < 2; ++i) {
+    const Generation &again = *take(generator.run(prompt, 3, options));
+    CHECK(again.tokens == result.tokens && again.decodeMs.size() == 11);
+    CHECK(again.bytesPerToken == result.bytesPerToken);
+    CHECK(again.skips.runs == result.skips.runs);
+  }
 }
 
 int main(int argc, char **argv) {

@@ -372,7 +372,10 @@ int main(int argc, char **argv) {
   testThreads(program, data, *pool);
   testErrors(program, *pool);
   testInMemory(program, data, *pool);
-  options.level = "avx2048";
-  checkFails(Program::load(argv[1], options), "cannot run code of level");
+  take(Program::load(argv[1], {false, "scalar"}));
+  take(Program::load(argv[1], {false, "native"}));
+  checkFails(Program::load(argv[1], {false, "avx2048"}),
+             "no code of level 'avx2048' can be run: the folder has scalar, "
+             "this machine runs");
   return 0;
 }

@@ -1,9 +1,9 @@
 """check_fuse_siblings.py LATHE LATHE_OPT FOLDER MODEL.onnx DATA.npz GROUPS
 
-Q, K and V of MODEL are computed as one: GROUPS products instead of three times as
-many. The outputs must be bit for bit those of the same model in which they are
-not, because each of them is an output of the graph, too; and close to
-onnxruntime's.
+Q, K and V of MODEL, and gate and up of a gated FFN, are computed as one: GROUPS
+products in all. The outputs must be bit for bit those of the same model in which
+they are not, because each of them is an output of the graph, too, in f32 and in
+bf16; and those in f32 close to onnxruntime's.
 """
 
 import os
@@ -23,8 +23,9 @@ def optimize(tool, path, *passes):
 
 
 def single_results(text):
-    """Names of the values that Q, K and V linears make, in all entries."""
-    pattern = r'lathe\.linear .*outputs = \[([^\]]*)\].*site = #lathe\.site<"blocks\.\d+\.attn\.[qkv]">'
+    """Names of the values that the linears make, in all entries."""
+    sites = r"blocks\.\d+\.(?:attn\.[qkv]|ffn\.(?:gate|up))"
+    pattern = rf'lathe\.linear .*outputs = \[([^\]]*)\].*site = #lathe\.site<"{sites}">'
     names = [re.findall(r'"([^"]*)"', found)[-1] for found in re.findall(pattern, text)]
     return list(dict.fromkeys(names))
 
@@ -46,7 +47,7 @@ def main():
 
     def fused(path):
         text = optimize(lathe_opt, path, "--lathe-fuse-siblings")
-        return set(re.findall(r'lathe\.linear .*"(blocks\.\d+\.attn\.qkv)"', text))
+        return set(re.findall(r'#lathe\.site<"(blocks\.\d+\.(?:attn\.qkv|ffn\.gate_up))">', text))
 
     assert len(fused(source)) == int(groups), fused(source)
     assert not fused(exposed), fused(exposed)
@@ -56,9 +57,9 @@ def main():
     given = os.path.join(folder, "in.npz")
     np.savez(given, **inputs)
 
-    def run(path):
+    def run(path, precision="f32"):
         result = os.path.join(folder, "out.npz")
-        subprocess.run([lathe, "run", path, "--inputs", given, "--outputs", result], check=True)
+        subprocess.run([lathe, "run", path, "--inputs", given, "--outputs", result, "--precision", precision], check=True)
         return dict(np.load(result))
 
     have, single = run(source), run(exposed)
@@ -69,6 +70,9 @@ def main():
         np.testing.assert_array_equal(have[name], single[name], err_msg=name)
         error = np.abs(have[name] - reference).max() / max(np.abs(reference).max(), 1e-9)
         assert error < TOLERANCE, (name, error)
+    have, single = run(source, "bf16"), run(exposed, "bf16")
+    for name in outputs:
+        np.testing.assert_array_equal(have[name], single[name], err_msg=f"{name} in bf16")
     print(f"{len(outputs)} outputs are equal; {len(names)} products are {groups}")
 
 

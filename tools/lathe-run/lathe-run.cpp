@@ -38,8 +38,9 @@ Runs a folder made by `lathe compile MODEL -o DIR/`.
   -n N                new tokens to generate (64)
   --max-context N     positions of the KV cache
   --threads N         threads (default: all processors)
-  --level NAME        CPU level instead of the best: scalar, avx2, avx512,
-                      avx512bf16
+  --mcpu LEVEL        code to run, of those that the folder has: avx512bf16,
+                      avx512, avx2, scalar; native (default) is the best that
+                      this machine runs
   --verify-weights    test the whole weights file against its hash
   --json              one JSON object on stdout
   --help              this text
@@ -119,7 +120,7 @@ Status ArgumentParser::parseOption(const std::string &name,
     return value(name, arguments.outputs);
   if (name == "--entry")
     return value(name, arguments.run.entry);
-  if (name == "--level")
+  if (name == "--mcpu")
     return value(name, arguments.level);
   if (name == "--dim") {
     if (Status status = value(name, text); status.failed())

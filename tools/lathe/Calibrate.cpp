@@ -47,13 +47,16 @@ llvm::Error cli::runCalibrate() {
   if (!model->module)
     return llvm::createStringError(
         options.model + ": calibration needs a model file; this is compiled");
+  auto target = runnableTarget();
+  if (!target)
+    return target.takeError();
   auto data = toExpected(rt::readTensors(dataOption));
   if (!data)
     return data.takeError();
   ProgressLine line(llvm::errs().is_displayed() && !options.json);
   CalibrateOptions calibrate;
   calibrate.passes = forOption;
-  calibrate.compile.cpu = options.cpu;
+  calibrate.compile.targets = {*target};
   calibrate.compile.threads = options.threads;
   calibrate.run.limit = limitOption;
   calibrate.run.positions = seqOption;

@@ -58,9 +58,10 @@ static cl::opt<std::string, true>
                     cl::desc("Type of weights and products, applied last"),
                     cl::location(options.precision), EVERY_COMMAND);
 static cl::opt<std::string, true>
-    cpuOption("mcpu", cl::value_desc("native|avx512|avx2|scalar"),
-              cl::desc("CPU level to compile for"), cl::location(options.cpu),
-              EVERY_COMMAND);
+    cpuOption("mcpu", cl::value_desc("native|avx512bf16|avx512|avx2|scalar"),
+              cl::desc("CPU level to compile for, or to take of a compiled "
+                       "folder; `compile` takes a list, or `all`"),
+              cl::location(options.cpu), EVERY_COMMAND);
 static cl::opt<unsigned, true>
     threadsOption("threads", cl::value_desc("N"),
                   cl::desc("Threads (default: all cores)"),
@@ -198,12 +199,32 @@ presentEntries(mlir::ModuleOp module, std::vector<std::string> wanted) {
   return wanted;
 }
 
+llvm::Expected<CpuTarget> cli::runnableTarget() {
+  auto targets = CpuTarget::parseList(options.cpu);
+  if (!targets)
+    return targets.takeError();
+  if (targets->size() != 1)
+    return llvm::createStringError("--mcpu: '" + options.cpu +
+                                   "' are several levels; one is run, only "
+                                   "`lathe compile` takes a list");
+  CpuTarget target = targets->front();
+  std::vector<std::string> levels = rt::cpuLevels();
+  if (!llvm::is_contained(levels, target.name()))
+    return llvm::createStringError(
+        "--mcpu: this machine cannot run code of level '" + target.name() +
+        "', but of " + llvm::join(levels, ", "));
+  return target;
+}
+
 llvm::Expected<LoadedProgram>
 cli::compileProgram(Model model, std::vector<std::string> entries) {
   LoadedProgram result;
   auto start = std::chrono::steady_clock::now();
+  auto target = runnableTarget();
+  if (!target)
+    return target.takeError();
   CompileOptions compile;
-  compile.cpu = options.cpu;
+  compile.targets = {*target};
   compile.threads = options.threads;
   compile.entries = presentEntries(*model.module, entries);
   if (!entries.empty() && compile.entries.empty())
@@ -238,7 +259,9 @@ cli::loadProgram(std::vector<std::string> entries) {
     return result;
   }
   LoadedProgram result;
-  auto program = rt::Program::load(model->folder);
+  rt::Program::LoadOptions load;
+  load.level = options.cpu;
+  auto program = rt::Program::load(model->folder, load);
   if (program.failed())
     return llvm::createStringError(program.message());
   result.program = *program;

@@ -62,6 +62,10 @@ struct Model {
 };
 llvm::Expected<Model> loadModel();
 
+/// The one level of `--mcpu`, for code that runs here: an error if this machine
+/// does not run it.
+llvm::Expected<CpuTarget> runnableTarget();
+
 /// A program ready to run, and what making it took.
 struct LoadedProgram {
   std::shared_ptr<const rt::Program> program;

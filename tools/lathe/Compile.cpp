@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Command.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
@@ -20,13 +21,16 @@ static llvm::cl::opt<std::string>
 
 llvm::Error cli::runCompile() {
   auto start = std::chrono::steady_clock::now();
+  auto targets = CpuTarget::parseList(options.cpu);
+  if (!targets)
+    return targets.takeError();
   auto model = cli::loadModel();
   if (!model)
     return model.takeError();
   if (!model->module)
     return llvm::createStringError(options.model + ": is compiled already");
   CompileOptions compile;
-  compile.cpu = options.cpu;
+  compile.targets = std::move(*targets);
   compile.threads = options.threads;
   bool showsProgress = llvm::errs().is_displayed() && !options.json;
   if (showsProgress)
@@ -39,7 +43,10 @@ llvm::Error cli::runCompile() {
   if (!compiled)
     return llvm::createStringError(options.model + ": " +
                                    llvm::toString(compiled.takeError()));
-  unsigned functions = compiled->objects.size(), stages = 0;
+  std::vector<std::string> levels;
+  for (const CompiledModel::Library &library : compiled->libraries)
+    levels.push_back(library.level);
+  unsigned functions = compiled->libraries.front().objects.size(), stages = 0;
   for (const rt::Entry &entry : compiled->manifest.entries)
     stages += entry.stages.size();
   auto bytes = writeFolder(std::move(*compiled), getPayloads(*model->module),
@@ -53,11 +60,14 @@ llvm::Error cli::runCompile() {
     printJson(llvm::json::Object{{"compile_s", seconds},
                                  {"bytes", int64_t(*bytes)},
                                  {"stages", stages},
-                                 {"functions", functions}});
+                                 {"functions", functions},
+                                 {"levels", llvm::json::Array(levels)}});
     return llvm::Error::success();
   }
   llvm::outs() << llvm::formatv(
-      "{0}: {1} stages of {2} distinct functions, {3:f1} MB, {4:f1} s\n",
-      folderOption, stages, functions, *bytes / 1e6, seconds);
+      "{0}: {1} stages of {2} distinct functions for {3}, {4:f1} MB, {5:f1} "
+      "s\n",
+      folderOption, stages, functions, llvm::join(levels, ", "), *bytes / 1e6,
+      seconds);
   return llvm::Error::success();
 }

@@ -127,6 +127,9 @@ llvm::Error cli::runCompress() {
   if (!model->module)
     return llvm::createStringError(
         options.model + ": compression needs a model file; this is compiled");
+  auto target = runnableTarget();
+  if (!target)
+    return target.takeError();
   auto data = toExpected(rt::readTensors(dataOption));
   if (!data)
     return data.takeError();
@@ -136,7 +139,7 @@ llvm::Error cli::runCompress() {
   ProgressLine line(llvm::errs().is_displayed() && !options.json);
   CalibrateOptions calibrate;
   calibrate.passes = methodsOption;
-  calibrate.compile.cpu = options.cpu;
+  calibrate.compile.targets = {*target};
   calibrate.compile.threads = options.threads;
   calibrate.run.limit = limitOption;
   calibrate.run.positions = seqOption;

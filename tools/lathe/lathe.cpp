@@ -59,8 +59,10 @@ static const Entry commands[] = {
      "  Example: lathe profile model.profile",
      runProfile},
     {"compile",
-     "Writes model.so, model.weights, model.h and model.json.\n"
-     "  Example: lathe compile model.onnx -o model/",
+     "Writes model.so, model.weights, model.h and model.json; with several "
+     "levels in --mcpu, model.so is the best one's code and model.LEVEL.so "
+     "that of each other.\n"
+     "  Example: lathe compile model.onnx -o model/ --mcpu all",
      runCompile},
     {"compress",
      "Searches for the best model under a budget.\n"

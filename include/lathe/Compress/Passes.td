@@ -242,6 +242,10 @@ def FuseSiblings : Lathe_CompressPass<"lathe-fuse-siblings"> {
     weight is also read elsewhere, and linears that differ in `acts` or in
     having a bias.
 
+    Two linears that only a product reads, with or without an activation in
+    between, are a gated linear unit: they become one `gated` linear, whose
+    kernel has columns of both side by side and stores the product alone.
+
     The merged weight and linear are named after all of them, and the sites of
     the single ones exist no more, so this pass comes after those that name
     sites. One report row per single site says what it is part of.
@@ -258,7 +262,27 @@ def FuseSiblings : Lathe_CompressPass<"lathe-fuse-siblings"> {
     %qk = lathe.linear %x, %w {site = #lathe.site<"blocks.0.attn.qk">} : ... -> tensor<?x?x96xf32>
     %a = lathe.attention q(%qk <"[i0, i2, 32*i1 + i3]">) k(%qk <"[i0, i2, 32*i1 + i3 + 64]">) ...
     ```
+
+    Before:
+    ```mlir
+    %g = lathe.linear %x, %wg {site = #lathe.site<"blocks.0.ffn.gate">} : ... -> tensor<?x?x128xf32>
+    %r = lathe.activation relu %g : tensor<?x?x128xf32>
+    %u = lathe.linear %x, %wu {site = #lathe.site<"blocks.0.ffn.up">} : ... -> tensor<?x?x128xf32>
+    %y = lathe.onnx "Mul"(%r, %u) ...
+    ```
+    After:
+    ```mlir
+    %y = lathe.linear %x, %w epilogue() {
+    ^bb0(%g: f32, %u: f32):
+      %zero = arith.constant 0.0 : f32
+      %r = arith.maximumf %g, %zero : f32
+      %m = arith.mulf %r, %u : f32
+      lathe.yield %m : f32
+    } {gated, site = #lathe.site<"blocks.0.ffn.gate_up">} : ... -> tensor<?x?x128xf32>
+    ```
   }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect"];
 }
 
 def Observe : Lathe_CompressPass<"lathe-observe"> {

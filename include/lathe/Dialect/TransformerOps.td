@@ -21,15 +21,20 @@ def Lathe_LinearOp
     With `acts`, the elements of `x` and of the weight are rounded to that type
     before they are multiplied; sums, bias and epilogue stay f32.
 
+    With `gated`, the weight is `[K, 2*N]` and the bias `[2*N]`: the epilogue
+    takes two sums for element n of the result, those of the columns n and
+    N + n, as a gated linear unit multiplies them (arXiv 2002.05202).
+
     Constraints:
     * (C1) the last dim of `x` is K, and the weight has rank 2.
-    * (C2) `bias` has rank 1 and N elements.
+    * (C2) `bias` has rank 1 and as many elements as the weight has columns.
     * (C3) the result has the leading dims of `x` and N last.
     * (C4) an epilogue operand has the result's rank, or rank 1 and N
       elements.
-    * (C5) the epilogue takes one scalar per operand after the sum and
-      yields one scalar of the result's element type.
+    * (C5) the epilogue takes one scalar per operand after the sum, or the
+      two sums, and yields one scalar of the result's element type.
     * (C6) `acts` is bf16.
+    * (C7) a `gated` linear has an epilogue and an even number of columns.
 
     Source: ONNX MatMul and Gemm.
 
@@ -43,6 +48,7 @@ def Lathe_LinearOp
                        Optional<Lathe_WeightType>:$bias,
                        Variadic<Lathe_FloatTensor>:$epilogue_args,
                        OptionalAttr<TypeAttr>:$acts,
+                       UnitAttr:$gated,
                        OptionalAttr<Lathe_SiteAttr>:$site);
   let results = (outs Lathe_FloatTensor:$result);
   let regions = (region MaxSizedRegion<1>:$epilogue);
@@ -56,6 +62,15 @@ def Lathe_LinearOp
                                  "::mlir::Value":$weight,
                                  "::mlir::Value":$bias,
                                  "::lathe::SiteAttr":$site)>];
+  let extraClassDeclaration = [{
+    /// Sums that one element of the result is made of: the first arguments of
+    /// the epilogue.
+    int64_t getSumCount() { return getGated() ? 2 : 1; }
+    /// N: columns of the result.
+    int64_t getColumns() {
+      return getWeight().getType().getDim(1) / getSumCount();
+    }
+  }];
 }
 
 def Lathe_EmbeddingOp : Lathe_Op<"embedding", [Pure]> {

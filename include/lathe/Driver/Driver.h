@@ -14,6 +14,7 @@
 #ifndef LATHE_DRIVER_DRIVER_H
 #define LATHE_DRIVER_DRIVER_H
 
+#include "lathe/Codegen/CPU/CpuTarget.h"
 #include "lathe/Driver/StageTable.h"
 #include "lathe/Lower/CompileStage.h"
 #include "lathe/Raise/Pipelines.h"
@@ -44,13 +45,15 @@ loadModel(mlir::MLIRContext &context, llvm::StringRef path,
           const LoadOptions &options);
 
 struct CompileOptions {
-  /// CPU level: `native`, `avx512bf16`, `avx512`, `avx2` or `scalar`.
-  std::string cpu = "native";
+  /// CPU levels to compile for, each once, best first. A program in memory has
+  /// one.
+  std::vector<CpuTarget> targets = {CpuTarget::host()};
   /// Threads that compile stages; 0 takes all cores.
   unsigned threads = 0;
   /// Entries to compile; all when empty.
   std::vector<std::string> entries;
-  /// Called after each compiled function with the number done and of all.
+  /// Called after each compiled function with the number done and of all, each
+  /// level's counted.
   std::function<void(unsigned, unsigned)> progress;
 };
 
@@ -59,10 +62,14 @@ struct CompiledModel {
   /// Complete but for offsets and sizes of parts, which depend on where the
   /// parts are put.
   rt::Manifest manifest;
-  /// CPU level of the objects.
-  std::string level;
-  /// One object per distinct function.
-  std::vector<std::unique_ptr<llvm::MemoryBuffer>> objects;
+  /// The code for one CPU level.
+  struct Library {
+    std::string level;
+    /// One object per distinct function.
+    std::vector<std::unique_ptr<llvm::MemoryBuffer>> objects;
+  };
+  /// One per level, best first. All read the same parts.
+  std::vector<Library> libraries;
   /// What manifest.parts[i] is packed from, and how.
   struct PackedPart {
     PartSource source;
@@ -76,12 +83,15 @@ struct CompiledModel {
 llvm::Expected<CompiledModel> compileModel(mlir::ModuleOp model,
                                            const CompileOptions &options);
 
-/// Links the objects in this process and packs the weights to memory.
+/// Links the objects in this process and packs the weights to memory. The model
+/// has one library, of a level that this machine runs.
 llvm::Expected<std::shared_ptr<const rt::Program>>
 loadInMemory(CompiledModel model, PayloadStore &payloads);
 
-/// Writes `model.so`, `model.weights`, `model.h` and `model.json` to `folder`,
-/// which appears complete or not at all. Returns the bytes of all files.
+/// Writes the libraries, `model.weights`, `model.h` and `model.json` to
+/// `folder`, which appears complete or not at all. The library of the best
+/// level is `model.so`, the others are `model.LEVEL.so`. Returns the bytes of
+/// all files.
 llvm::Expected<uint64_t> writeFolder(CompiledModel model,
                                      PayloadStore &payloads,
                                      llvm::StringRef folder);

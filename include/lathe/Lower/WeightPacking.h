@@ -28,6 +28,11 @@ enum class PartLayout {
   /// The same rounded to bf16, two rows of K side by side in 32 bits, the first
   /// in the low half: `[ceil(N/64)][ceil(K/2)][64][2]`.
   PairPanels,
+  /// Panels and PairPanels of a gated linear's weight `[K, 2*N]`: panel p has
+  /// the columns [32*p, 32*p + 32) of the left and of the right half, zeros
+  /// behind N. There are ceil(N/32).
+  GatedPanels,
+  GatedPairPanels,
   /// A weight of rank 1 as f32, zeros up to a multiple of 64 elements.
   Vector,
   /// A table `[rows, columns]`, row-major, in `rowsElementType`.
@@ -51,6 +56,9 @@ struct PartSource {
 /// Element type of `type` in PartLayout::Rows: as stored when the encoding is
 /// dense and row-major, else f32.
 mlir::Type rowsElementType(WeightType type);
+
+/// Panels of a weight of rank 2 in a layout of panels.
+int64_t panelCount(WeightType type, PartLayout layout);
 
 /// Bytes of a part of that type in that layout.
 int64_t packedBytes(mlir::Type type, PartLayout layout);

@@ -38,6 +38,10 @@ public:
   /// Runs `decode` on one token per sequence.
   Status step(const int64_t *tokens, const int64_t *valid = nullptr);
 
+  /// Forgets all tokens, with a cache of `maxContext` positions. One of another
+  /// size is made anew; with the same size nothing is allocated.
+  Status restart(int64_t maxContext);
+
   /// Logits of the last run, [batch, rows, vocabulary]: the last `rows`
   /// positions that were fed. Valid until the next run of the same entry.
   TensorView logits() const;
@@ -51,7 +55,9 @@ public:
 private:
   struct Feeder;
   Decoder();
+  Status makeCache(int64_t maxContext);
 
+  int64_t batch = 0;
   std::unique_ptr<KvCache> kvCache;
   std::unique_ptr<Feeder> prefillFeeder, decodeFeeder;
   const Feeder *last = nullptr;
@@ -81,7 +87,33 @@ struct Generation {
 };
 
 /// Greedy decoding of one sequence: prefill on the prompt, then decode steps on
-/// the token with the largest logit (the lowest token on ties).
+/// the token with the largest logit (the lowest token on ties). Sessions, cache
+/// and result stay for the next run: with a prompt and a count no larger than
+/// before and the same `maxContext`, it allocates nothing.
+class Generator {
+public:
+  Generator(std::shared_ptr<const Program> program, ThreadPool &pool)
+      : program(std::move(program)), pool(pool) {}
+
+  /// Generates from tokens [count]; runs share nothing but memory. The result
+  /// is valid until the next run. Fails without tokens to start from, when the
+  /// context is full, and where Decoder::create does.
+  Result<const Generation *> run(const int64_t *prompt, int64_t count,
+                                 const GenerateOptions &options);
+
+private:
+  Status start(int64_t context);
+  Status decode(const int64_t *prompt, int64_t count,
+                const GenerateOptions &options);
+
+  std::shared_ptr<const Program> program;
+  ThreadPool &pool;
+  std::unique_ptr<Decoder> decoder;
+  uint64_t streamedBytes = 0; ///< weights that a step reads if none is skipped
+  Generation result;
+};
+
+/// One run of a Generator.
 Result<Generation> generate(std::shared_ptr<const Program> program,
                             ThreadPool &pool,
                             const std::vector<int64_t> &prompt,

@@ -37,7 +37,7 @@ struct Part {
 };
 
 /// One shared library of stages; all have the same functions and read the same
-/// packed weights.
+/// packed weights. `lathe compile` lists them best level first.
 struct Library {
   std::string file;
   /// CPU level that it needs: "scalar", "avx2", "avx512", "avx512bf16".

@@ -28,12 +28,14 @@ public:
   struct LoadOptions {
     /// Also hash the whole weights file.
     bool verifyWeights = false;
-    /// Library level to take instead of the best that this CPU has.
+    /// Library level to take; empty or "native": the best that the folder has
+    /// and this machine runs.
     std::string level;
   };
 
-  /// Loads a compiled folder: DIR/model.json, the library of the best level
-  /// that this CPU has, the weights file.
+  /// Loads a compiled folder: DIR/model.json, the library of the level, the
+  /// weights file. A level that the folder lacks or this machine does not run
+  /// is an error that lists those of both.
   static Result<std::shared_ptr<const Program>>
   load(const std::string &dir, const LoadOptions &options);
   static Result<std::shared_ptr<const Program>> load(const std::string &dir) {
@@ -79,7 +81,7 @@ private:
   std::shared_ptr<void> owner;
 };
 
-/// Names of the CPU levels that this machine has, best first, ending in
+/// Names of the CPU levels whose code this machine runs, best first, ending in
 /// "scalar".
 std::vector<std::string> cpuLevels();
 

@@ -110,6 +110,11 @@ typedef struct lathe_load_options {
   int32_t threads;
   /** Not 0: test the whole weights file against its hash. */
   int32_t verify_weights;
+  /** CPU level whose code is run: "avx512bf16", "avx512", "avx2" or "scalar";
+   *  NULL or "native": the best that the folder has and this machine runs. A
+   *  level that the folder lacks or the machine does not run is an error that
+   *  lists those of both. The caller's, read during the call only. */
+  const char *level;
 } lathe_load_options;
 
 typedef struct lathe_run_options {
@@ -159,7 +164,10 @@ LATHE_API int lathe_model_run(lathe_model *model,
 
 /** Greedy generation by the entries "prefill" and "decode": writes up to
  *  `count` new tokens to `tokens` and returns how many, or -1 on error.
- *  `max_context` 0: just what is needed. The arrays are the caller's. */
+ *  `max_context` 0: just what is needed. The arrays are the caller's. The model
+ *  keeps its memory, the KV cache included, for the next call: with a prompt
+ *  and a count no larger than before and the same `max_context`, nothing is
+ *  allocated. */
 LATHE_API int64_t lathe_model_generate(lathe_model *model,
                                        const int64_t *prompt,
                                        size_t prompt_count, int64_t *tokens,

@@ -8,10 +8,9 @@
 #include "lathe/Codegen/CPU/CpuTarget.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
-#include "llvm/ADT/StringSwitch.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
-#include <optional>
+#include <set>
 
 using namespace lathe;
 
@@ -99,15 +98,41 @@ CpuTarget CpuTarget::host() {
 llvm::Expected<CpuTarget> CpuTarget::parse(llvm::StringRef text) {
   if (text == "native")
     return host();
-  auto level = llvm::StringSwitch<std::optional<CpuLevel>>(text)
-                   .Case("scalar", CpuLevel::Scalar)
-                   .Case("avx2", CpuLevel::Avx2)
-                   .Case("avx512", CpuLevel::Avx512)
-                   .Case("avx512bf16", CpuLevel::Avx512Bf16)
-                   .Default(std::nullopt);
-  if (!level)
-    return llvm::createStringError(
-        "unknown CPU level '" + text +
-        "'; known: native, avx512bf16, avx512, avx2, scalar");
-  return get(*level);
+  std::string known = "native";
+  for (CpuTarget &target : all()) {
+    if (target.name() == text)
+      return std::move(target);
+    known += (", " + target.name()).str();
+  }
+  return llvm::createStringError("unknown CPU level '" + text +
+                                 "'; known: " + known);
+}
+
+std::vector<CpuTarget> CpuTarget::all() {
+  llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
+  if (!triple.isX86())
+    return {get(CpuLevel::Scalar)};
+  return {get(CpuLevel::Avx512Bf16), get(CpuLevel::Avx512), get(CpuLevel::Avx2),
+          get(CpuLevel::Scalar)};
+}
+
+llvm::Expected<std::vector<CpuTarget>>
+CpuTarget::parseList(llvm::StringRef text) {
+  std::set<CpuLevel> wanted;
+  std::vector<CpuTarget> levels = all();
+  for (llvm::StringRef item : llvm::split(text, ',')) {
+    if (item == "all") {
+      for (const CpuTarget &target : levels)
+        wanted.insert(target.level);
+      continue;
+    }
+    llvm::Expected<CpuTarget> target = parse(item);
+    if (!target)
+      return target.takeError();
+    wanted.insert(target->level);
+  }
+  llvm::erase_if(levels, [&](const CpuTarget &target) {
+    return !wanted.count(target.level);
+  });
+  return std::move(levels);
 }

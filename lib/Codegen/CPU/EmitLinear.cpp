@@ -50,7 +50,9 @@ private:
   Value loadElement(Step kind, int64_t row, Value k);
   Value fromPairs(Step kind, Value pairs);
   Value multiplyAdd(Step kind, Value a, Value b, Value sum);
-  void emitEpilogue(int64_t columns);
+  void emitEpilogue();
+  void emitEpilogueRow(Value row, int64_t outputs);
+  Value biasOffset(Value column, int64_t vector);
   Value loadExtra(size_t number, Value row, Value column, Value mask);
 
   const LinearSpec &spec;
@@ -64,7 +66,7 @@ private:
 
   // Where the emitter stands.
   Value panel;              // number of the panel
-  Value column0;            // its first column
+  Value column0;            // its first column of y
   Value rowEnd, row0, rows; // end of the block; first row and rows of the tile
   Value tileRow;            // first row of the tile in `partial`
   Value kBegin, kEnd;       // the block of k
@@ -104,7 +106,7 @@ LogicalResult LinearEmitter::emit() {
 
 void LinearEmitter::emitUnit(Value panelNumber, Value block) {
   panel = panelNumber;
-  column0 = b.mul(panel, kPanelColumns);
+  column0 = b.mul(panel, spec.getPanelOutputs());
   Value begin = b.mul(block, plan.blockRows);
   rowEnd = b.minIndex(b.add(begin, plan.blockRows), b.dim(y, 0));
 
@@ -117,7 +119,7 @@ void LinearEmitter::emitUnit(Value panelNumber, Value block) {
       rows = b.minIndex(b.sub(rowEnd, row), b.index(tileRows));
       tileRow = blocks > 1 ? b.sub(row, begin) : b.index(0);
       b.switchOf(rows, 1, tileRows, [&](int64_t count) { emitTile(count); });
-      auto epilogue = [&] { emitEpilogue(kPanelColumns); };
+      auto epilogue = [&] { emitEpilogue(); };
       if (last)
         b.ifThen(last, epilogue);
       else
@@ -148,10 +150,22 @@ void LinearEmitter::emitTile(int64_t count) {
   if (columns == kPanelColumns)
     return emitPass(count, columns, b.index(0));
   Value end = b.index(kPanelColumns);
-  if (spec.outputs % kPanelColumns != 0)
+  if (!spec.gated && spec.outputs % kPanelColumns != 0)
     end = b.minIndex(end, b.sub(b.index(spec.outputs), column0));
   b.forRange(b.index(0), end, columns,
              [&](Value column) { emitPass(count, columns, column); });
+}
+
+/// Where the bias of vector `vector` of the sub-panel at `column` lies. The
+/// halves of a gated panel are N elements apart.
+Value LinearEmitter::biasOffset(Value column, int64_t vector) {
+  Value inPanel = b.add(column, vector * lanes);
+  if (!spec.gated)
+    return b.add(column0, inPanel);
+  int64_t half = kPanelColumns / 2;
+  Value inHalf = b.rem(inPanel, half);
+  Value start = b.mul(b.divFloor(inPanel, half), spec.outputs);
+  return b.add(column0, b.add(start, inHalf));
 }
 
 void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
@@ -160,9 +174,8 @@ void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
   auto start = [&]() {
     SmallVector<Value> values;
     for (int64_t n = 0; n < vectors; ++n)
-      values.push_back(
-          bias ? b.load(bias, {b.add(column0, b.add(column, n * lanes))})
-               : b.splat(0.0));
+      values.push_back(bias ? b.load(bias, {biasOffset(column, n)})
+                            : b.splat(0.0));
     SmallVector<Value> all;
     for (int64_t r = 0; r < count; ++r)
       llvm::append_range(all, values);
@@ -304,49 +317,53 @@ Value LinearEmitter::loadExtra(size_t number, Value row, Value column,
   llvm_unreachable("unknown extra");
 }
 
-/// Takes the tile's `columns` from `partial` to y, row by row.
-void LinearEmitter::emitEpilogue(int64_t columns) {
-  int64_t tail = spec.outputs % kPanelColumns;
-  auto row = [&](Value r, int64_t columns) {
-    Value yRow = b.add(row0, r);
-    for (int64_t n = 0; n < columns; n += lanes) {
-      Value column = b.add(column0, n);
-      Value mask = n + lanes > columns ? b.firstLanes(columns - n) : Value();
-      SmallVector<Value> values;
-      for (size_t i = 0; i < extras.size(); ++i)
-        values.push_back(loadExtra(i, yRow, column, mask));
-      Value sum = b.load(partial, {b.add(tileRow, r), b.index(n)});
-      if (spec.epilogue) {
-        FailureOr<Value> result = spec.epilogue(b, sum, values);
-        if (failed(result)) {
-          status = failure();
-          return;
-        }
-        sum = *result;
+/// Takes `outputs` columns of row `r` of the tile from `partial` to y.
+void LinearEmitter::emitEpilogueRow(Value r, int64_t outputs) {
+  Value yRow = b.add(row0, r), sumRow = b.add(tileRow, r);
+  for (int64_t n = 0; n < outputs; n += lanes) {
+    Value column = b.add(column0, n);
+    Value mask = n + lanes > outputs ? b.firstLanes(outputs - n) : Value();
+    SmallVector<Value> values = {b.load(partial, {sumRow, b.index(n)})};
+    if (spec.gated)
+      values.push_back(
+          b.load(partial, {sumRow, b.index(n + spec.getPanelOutputs())}));
+    for (size_t i = 0; i < extras.size(); ++i)
+      values.push_back(loadExtra(i, yRow, column, mask));
+    Value result = values.front();
+    if (spec.epilogue) {
+      FailureOr<Value> made = spec.epilogue(b, values);
+      if (failed(made)) {
+        status = failure();
+        return;
       }
-      b.store(sum, y, {yRow, column}, mask);
+      result = *made;
     }
-  };
+    b.store(result, y, {yRow, column}, mask);
+  }
+}
+
+/// Takes the tile from `partial` to y, row by row.
+void LinearEmitter::emitEpilogue() {
+  int64_t full = spec.getPanelOutputs(), tail = spec.outputs % full;
   b.forRange(b.index(0), rows, 1, [&](Value r) {
     if (tail == 0)
-      return row(r, kPanelColumns);
+      return emitEpilogueRow(r, full);
     Value isTail = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, panel,
                                          b.index(spec.getPanels() - 1));
     auto branch = scf::IfOp::create(b, isTail, /*withElseRegion=*/true);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(&branch.getThenRegion().front());
-    row(r, tail);
+    emitEpilogueRow(r, tail);
     b.setInsertionPointToStart(&branch.getElseRegion().front());
-    row(r, kPanelColumns);
+    emitEpilogueRow(r, full);
   });
 }
 
 EpilogueFn lathe::getRegionEpilogue(Region &region) {
-  return [&region](KernelBuilder &b, Value sum,
-                   ValueRange extras) -> FailureOr<Value> {
-    SmallVector<Value> arguments = {sum};
-    llvm::append_range(arguments, extras);
-    auto results = vectorizeScalarRegion(b, region, arguments, b.getLanes());
+  return [&region](KernelBuilder &b,
+                   ValueRange sumsAndExtras) -> FailureOr<Value> {
+    auto results =
+        vectorizeScalarRegion(b, region, sumsAndExtras, b.getLanes());
     if (failed(results))
       return failure();
     return results->front();
@@ -372,7 +389,10 @@ FailureOr<func::FuncOp> lathe::emitLinearKernel(ModuleOp module, StringRef name,
       MemRefType::get({ShapedType::kDynamic, steps}, element, layout),
       MemRefType::get({spec.getPanels(), steps, kPanelColumns}, element)};
   if (spec.bias)
-    types.push_back(MemRefType::get({spec.getPanels() * kPanelColumns}, f32));
+    types.push_back(MemRefType::get(
+        {int64_t(llvm::alignTo(spec.gated ? 2 * spec.outputs : spec.outputs,
+                               kPanelColumns))},
+        f32));
   for (ExtraKind kind : spec.extras) {
     switch (kind) {
     case ExtraKind::Tensor:

@@ -8,8 +8,9 @@
 // The columns of a product do not depend on one another, so linears that read
 // the same value are one linear with their weights side by side, bit for bit.
 // What reads the single results must then read columns in the middle of rows.
-// Operations that read through maps or forms do that for free; a linear with
-// any other reader stays alone, because a copy would cost more than is won.
+// Operations that read through maps or forms do that for free, and a product
+// of two results moves into the kernel; a linear with any other reader stays
+// alone, because a copy would cost more than is won.
 //
 //===----------------------------------------------------------------------===//
 
@@ -18,7 +19,10 @@
 #include "lathe/Dialect/Lathe.h"
 #include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/IndexExpr/Text.h"
+#include "lathe/Lower/Activation.h"
 #include "lathe/Report/Report.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringExtras.h"
@@ -108,21 +112,40 @@ static Reader getReader(OpOperand &use, int64_t offset) {
 // Groups
 //===----------------------------------------------------------------------===//
 
-/// Linears of one block with the same x, in order.
-using Siblings = SmallVector<LinearOp>;
+namespace {
+
+/// Linears of one block with the same x that become one.
+struct Siblings {
+  SmallVector<LinearOp, 3> members;
+  /// The product of two members that becomes the epilogue; null when readers
+  /// read the members' columns instead.
+  OnnxOp product;
+};
+
+/// A factor of such a product: a linear, and perhaps an activation behind it.
+struct Factor {
+  LinearOp linear;
+  ActivationOp activation;
+};
+
+} // namespace
 
 static UseWeightOp getUse(Value weight) {
   return weight ? weight.getDefiningOp<UseWeightOp>() : UseWeightOp();
 }
 
-/// Whether `linear` can be part of a wider one.
+/// Whether the weights of `linear` can be parts of wider ones.
+static bool hasOwnWeights(LinearOp linear) {
+  return linear.getEpilogue().empty() && getUse(linear.getWeight()) &&
+         (!linear.getBias() || getUse(linear.getBias()));
+}
+
+/// Whether `linear` can be part of a wider one whose columns are read.
 static bool canJoin(LinearOp linear) {
-  if (!linear.getEpilogue().empty() || !getUse(linear.getWeight()) ||
-      (linear.getBias() && !getUse(linear.getBias())))
-    return false;
-  return llvm::all_of(linear.getResult().getUses(), [](OpOperand &use) {
-    return bool(getReader(use, 0).form);
-  });
+  return hasOwnWeights(linear) &&
+         llvm::all_of(linear.getResult().getUses(), [](OpOperand &use) {
+           return bool(getReader(use, 0).form);
+         });
 }
 
 static int64_t getColumns(LinearOp linear) {
@@ -141,24 +164,60 @@ static bool canShift(ArrayRef<LinearOp> members) {
   return true;
 }
 
-/// The groups of two and more of `block`.
-static SmallVector<Siblings> findSiblings(Block &block) {
-  // x, acts, type of the weight's and of the bias's elements.
-  using Key = std::tuple<Value, Type, Type, Type>;
+/// What siblings have in common: x, acts, and the types of the elements of
+/// weight and bias.
+using SiblingKey = std::tuple<Value, Type, Type, Type>;
+
+static SiblingKey getKey(LinearOp linear) {
   auto elementOf = [](Value weight) {
     return weight ? cast<WeightType>(weight.getType()).getElementType()
                   : Type();
   };
-  llvm::MapVector<Key, Siblings> groups;
+  return {linear.getX(), linear.getActs().value_or(Type()),
+          elementOf(linear.getWeight()), elementOf(linear.getBias())};
+}
+
+/// `value` as a factor that nothing else reads; a null linear when it is none.
+static Factor matchFactor(Value value) {
+  Factor factor;
+  if (auto activation = value.getDefiningOp<ActivationOp>()) {
+    if (!value.hasOneUse())
+      return {};
+    factor.activation = activation;
+    value = activation.getX();
+  }
+  factor.linear = value.getDefiningOp<LinearOp>();
+  bool fits = factor.linear && value.hasOneUse() &&
+              hasOwnWeights(factor.linear) &&
+              getElementTypeOrSelf(value.getType()).isF32();
+  return fits ? factor : Factor();
+}
+
+/// The linears behind a gated linear unit that ends in `product`.
+static std::optional<Siblings> matchGated(OnnxOp product) {
+  if (!product.is("Mul") || product->getNumOperands() != 2)
+    return std::nullopt;
+  LinearOp left = matchFactor(product->getOperand(0)).linear;
+  LinearOp right = matchFactor(product->getOperand(1)).linear;
+  if (!left || !right || left == right || getKey(left) != getKey(right) ||
+      getColumns(left) != getColumns(right))
+    return std::nullopt;
+  return Siblings{{left, right}, product};
+}
+
+/// The groups of `block`.
+static SmallVector<Siblings> findSiblings(Block &block) {
+  SmallVector<Siblings> result;
+  for (auto node : block.getOps<OnnxOp>())
+    if (std::optional<Siblings> gated = matchGated(node))
+      result.push_back(*gated);
+  llvm::MapVector<SiblingKey, Siblings> groups;
   for (auto linear : block.getOps<LinearOp>())
     if (canJoin(linear))
-      groups[{linear.getX(), linear.getActs().value_or(Type()),
-              elementOf(linear.getWeight()), elementOf(linear.getBias())}]
-          .push_back(linear);
-  SmallVector<Siblings> result;
-  for (auto &[key, members] : groups)
-    if (members.size() > 1 && canShift(members))
-      result.push_back(std::move(members));
+      groups[getKey(linear)].members.push_back(linear);
+  for (auto &[key, group] : groups)
+    if (group.members.size() > 1 && canShift(group.members))
+      result.push_back(std::move(group));
   return result;
 }
 
@@ -239,22 +298,40 @@ static UseWeightOp useWeight(OpBuilder &builder, WeightOp weight) {
                              FlatSymbolRefAttr::get(weight.getSymNameAttr()));
 }
 
+/// The linear that takes the place of `members`, at the builder's place.
+static LinearOp createFused(OpBuilder &builder, ArrayRef<LinearOp> members,
+                            Type result, WeightOp weight, WeightOp bias,
+                            SiteAttr site) {
+  SmallVector<Location> locations;
+  for (LinearOp linear : members)
+    locations.push_back(linear.getLoc());
+  LinearOp first = members.front();
+  auto fused =
+      LinearOp::create(builder, builder.getFusedLoc(locations), result,
+                       first.getX(), useWeight(builder, weight),
+                       bias ? useWeight(builder, bias) : Value(), site);
+  fused.setActsAttr(first.getActsAttr());
+  return fused;
+}
+
+static void eraseLinear(LinearOp linear) {
+  UseWeightOp uses[] = {getUse(linear.getWeight()), getUse(linear.getBias())};
+  linear.erase();
+  for (UseWeightOp use : uses)
+    if (use && use->use_empty())
+      use.erase();
+}
+
 /// One linear in the place of `members`, of which the readers read columns.
-static void replace(ArrayRef<LinearOp> members, WeightOp weight, WeightOp bias,
-                    SiteAttr site) {
+static void replaceColumns(ArrayRef<LinearOp> members, WeightOp weight,
+                           WeightOp bias, SiteAttr site) {
   LinearOp first = members.front();
   OpBuilder builder(first);
   auto type = cast<RankedTensorType>(first.getResult().getType());
   SmallVector<int64_t> shape(type.getShape());
   shape.back() = weight.getWeightType().getDim(1);
-  SmallVector<Location> locations;
-  for (LinearOp linear : members)
-    locations.push_back(linear.getLoc());
-  auto fused = LinearOp::create(
-      builder, builder.getFusedLoc(locations), type.clone(shape), first.getX(),
-      useWeight(builder, weight), bias ? useWeight(builder, bias) : Value(),
-      site);
-  fused.setActsAttr(first.getActsAttr());
+  LinearOp fused =
+      createFused(builder, members, type.clone(shape), weight, bias, site);
 
   int64_t offset = 0;
   for (LinearOp linear : members) {
@@ -265,18 +342,45 @@ static void replace(ArrayRef<LinearOp> members, WeightOp weight, WeightOp bias,
       use.set(fused.getResult());
     }
     offset += getColumns(linear);
-    UseWeightOp weightUse = getUse(linear.getWeight());
-    UseWeightOp biasUse = getUse(linear.getBias());
-    linear.erase();
-    for (UseWeightOp use : {weightUse, biasUse})
-      if (use && use->use_empty())
-        use.erase();
+    eraseLinear(linear);
+  }
+}
+
+/// One gated linear in the place of `product` and its factors.
+static void replaceProduct(OnnxOp product, WeightOp weight, WeightOp bias,
+                           SiteAttr site) {
+  Factor factors[] = {matchFactor(product->getOperand(0)),
+                      matchFactor(product->getOperand(1))};
+  OpBuilder builder(product);
+  Value old = product->getResult(0);
+  LinearOp fused = createFused(builder, {factors[0].linear, factors[1].linear},
+                               old.getType(), weight, bias, site);
+  fused.setGated(true);
+
+  ImplicitLocOpBuilder scalars(product.getLoc(), builder);
+  Block *block = scalars.createBlock(&fused.getEpilogue());
+  SmallVector<Value> values;
+  for (const Factor &factor : factors) {
+    Value value = block->addArgument(scalars.getF32Type(), scalars.getLoc());
+    if (ActivationOp activation = factor.activation)
+      value = emitActivation(scalars, activation.getKind(), value);
+    values.push_back(value);
+  }
+  Value made = arith::MulFOp::create(scalars, values[0], values[1]);
+  YieldOp::create(scalars, made);
+
+  old.replaceAllUsesWith(fused.getResult());
+  product.erase();
+  for (const Factor &factor : factors) {
+    if (factor.activation)
+      factor.activation->erase();
+    eraseLinear(factor.linear);
   }
 }
 
 /// Makes the merged weights of a group and uses them in all its places.
 static void fuse(SymbolTable &symbols, ArrayRef<Siblings> places) {
-  const Siblings &members = places.front();
+  ArrayRef<LinearOp> members = places.front().members;
   SiteAttr site = joinSites(members);
   SmallVector<WeightOp> weights, biases;
   for (LinearOp linear : members) {
@@ -298,8 +402,12 @@ static void fuse(SymbolTable &symbols, ArrayRef<Siblings> places) {
   };
   WeightOp weight = merge(weights, 1, "");
   WeightOp bias = biases.empty() ? WeightOp() : merge(biases, 0, ".bias");
-  for (const Siblings &place : places)
-    replace(place, weight, bias, site);
+  for (const Siblings &place : places) {
+    if (place.product)
+      replaceProduct(place.product, weight, bias, site);
+    else
+      replaceColumns(place.members, weight, bias, site);
+  }
   for (WeightOp old : llvm::concat<WeightOp>(weights, biases))
     symbols.erase(old);
 }
@@ -324,24 +432,28 @@ static void addRows(ModuleOp model, StringRef pass, ArrayRef<LinearOp> members,
 }
 
 void lathe::fuseSiblings(ModuleOp model, StringRef pass) {
-  llvm::MapVector<ArrayAttr, SmallVector<Siblings>> groups;
+  // All places of a merged weight must read it in one layout.
+  using GroupKey = std::pair<ArrayAttr, unsigned>;
+  llvm::MapVector<GroupKey, SmallVector<Siblings>> groups;
   model.walk([&](Block *block) {
-    for (Siblings &members : findSiblings(*block))
-      groups[getWeightNames(members)].push_back(std::move(members));
+    for (Siblings &group : findSiblings(*block))
+      groups[{getWeightNames(group.members), group.product ? 1 : 0}].push_back(
+          std::move(group));
   });
   DenseMap<Attribute, unsigned> reads = countReads(model);
   SymbolTable symbols(model);
-  for (auto &[names, places] : groups) {
+  for (auto &[key, places] : groups) {
+    ArrayRef<LinearOp> members = places.front().members;
     unsigned count = places.size();
     bool isOwn = llvm::all_of(
-        names, [&](Attribute name) { return reads.lookup(name) == count; });
+        key.first, [&](Attribute name) { return reads.lookup(name) == count; });
     if (!isOwn) {
-      addRows(model, pass, places.front(), ReportAction::Kept,
+      addRows(model, pass, members, ReportAction::Kept,
               "a weight is read elsewhere, too");
       continue;
     }
-    SiteAttr site = joinSites(places.front());
-    addRows(model, pass, places.front(), ReportAction::Rewritten,
+    SiteAttr site = joinSites(members);
+    addRows(model, pass, members, ReportAction::Rewritten,
             site ? ("part of " + site.getPath()).str() : "");
     fuse(symbols, places);
   }

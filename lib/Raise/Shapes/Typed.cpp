@@ -118,7 +118,7 @@ bool shapes::visitTyped(Engine &engine, Operation *op) {
             cast<WeightType>(linear.getWeight().getType()).getShape();
         if (shape && !shape->empty() && weight.size() == 2) {
           engine.equate(shape->back(), engine.dim(weight[0]), op);
-          shape->back() = engine.dim(weight[1]);
+          shape->back() = engine.dim(linear.getColumns());
           setLeaf(engine, linear.getResult(), shape);
         }
         return true;

@@ -43,7 +43,7 @@ static cl::opt<std::string> letters(
     cl::desc(
         "b bias, then in this order: g gelu, l relu, r add a tensor, i the "
         "same in place, p multiply by a tensor, v add a row, s multiply "
-        "by a scalar"));
+        "by a scalar, u multiply by the second sum of a gated linear"));
 static cl::opt<bool> pairs("pairs", cl::desc("x and w as pairs of bf16"));
 static cl::opt<bool> roundRows("round",
                                cl::desc("check the rounding of rows to pairs"));
@@ -76,6 +76,7 @@ static void buildRegion(Region &region, MLIRContext *context,
   auto f32 = b.getF32Type();
   Block *block = b.createBlock(&region);
   Value value = block->addArgument(f32, loc);
+  Value second = has('u') ? block->addArgument(f32, loc) : Value();
   auto extra = [&](ExtraKind kind) {
     extras.push_back(kind);
     return block->addArgument(f32, loc);
@@ -117,6 +118,9 @@ static void buildRegion(Region &region, MLIRContext *context,
     case 's':
       value = mul(value, extra(ExtraKind::Scalar));
       break;
+    case 'u':
+      value = mul(value, second);
+      break;
     default:
       llvm::report_fatal_error("unknown letter in --epilogue");
     }
@@ -133,7 +137,8 @@ static std::string extraLetters() {
   return result;
 }
 
-static double applyEpilogue(double value, ArrayRef<double> extras) {
+static double applyEpilogue(double value, double second,
+                            ArrayRef<double> extras) {
   for (char letter : letters) {
     switch (letter) {
     case 'g':
@@ -154,6 +159,9 @@ static double applyEpilogue(double value, ArrayRef<double> extras) {
     case 's':
       value *= extras.front();
       extras = extras.drop_front();
+      break;
+    case 'u':
+      value *= second;
       break;
     }
   }
@@ -226,31 +234,39 @@ struct Operands {
   }
 };
 
-static double getWeight(const Buffer &w, int64_t k, int64_t n) {
-  return w[(n / kPanelColumns * inputs + k) * kPanelColumns +
-           n % kPanelColumns];
+/// Where W[k, n] lies in the panels; `half` 1 is what a gated linear has behind
+/// the first N columns.
+static size_t weightIndex(const LinearSpec &spec, int64_t k, int64_t n,
+                          int64_t half = 0) {
+  int64_t width = spec.getPanelOutputs();
+  return (n / width * inputs + k) * kPanelColumns + n % width + half * width;
 }
 
 /// The largest error of `operands.y`, relative to 1 + |value|.
 static double compare(const LinearSpec &spec, const Operands &operands,
                       int64_t rows, const Buffer &w, const Buffer &bias) {
   double worst = 0;
-  std::vector<double> sums(spec.outputs);
+  int64_t halves = spec.gated ? 2 : 1;
+  std::vector<double> sums(halves * spec.outputs);
   for (int64_t m = 0; m < rows; ++m) {
     std::fill(sums.begin(), sums.end(), 0.0);
     for (int64_t k = 0; k < spec.inputs; ++k) {
       double value = operands.x[m * Operands::rowStride(spec) + k];
-      for (int64_t n = 0; n < spec.outputs; ++n)
-        sums[n] += value * getWeight(w, k, n);
+      for (int64_t half = 0; half < halves; ++half)
+        for (int64_t n = 0; n < spec.outputs; ++n)
+          sums[half * spec.outputs + n] +=
+              value * w[weightIndex(spec, k, n, half)];
     }
+    for (size_t n = 0; spec.bias && n < sums.size(); ++n)
+      sums[n] += bias[n];
     for (int64_t n = 0; n < spec.outputs; ++n) {
       SmallVector<double> values;
       for (auto [kind, data] : llvm::zip_equal(spec.extras, operands.extras))
         values.push_back(kind == ExtraKind::Tensor ? data[m * spec.outputs + n]
                          : kind == ExtraKind::Row  ? data[n]
                                                    : data[0]);
-      double expected =
-          applyEpilogue(sums[n] + (spec.bias ? bias[n] : 0.0), values);
+      double second = spec.gated ? sums[spec.outputs + n] : 0;
+      double expected = applyEpilogue(sums[n], second, values);
       double error = std::abs(expected - operands.y[m * spec.outputs + n]) /
                      (1 + std::abs(expected));
       worst = error > worst || std::isnan(error) ? error : worst;
@@ -387,6 +403,7 @@ int main(int argc, char **argv) {
   spec.xStride = stride < 0 ? ShapedType::kDynamic : stride;
   spec.bias = has('b');
   spec.pairs = pairs;
+  spec.gated = has('u');
   Region region;
   buildRegion(region, &context, spec.extras);
   if (StringRef(letters).find_first_not_of("b") != StringRef::npos)
@@ -406,11 +423,11 @@ int main(int argc, char **argv) {
       int(loaded.objectBytes));
   Buffer w(spec.getPanels() * inputs * kPanelColumns);
   w.fill(1, 0.05f);
-  for (int64_t n = outputs; n < spec.getPanels() * kPanelColumns; ++n)
+  for (int64_t n = outputs; n < spec.getPanels() * spec.getPanelOutputs(); ++n)
     for (int64_t k = 0; k < inputs; ++k)
-      w[(n / kPanelColumns * inputs + k) * kPanelColumns + n % kPanelColumns] =
-          0;
-  Buffer bias(spec.getPanels() * kPanelColumns);
+      for (int64_t half = 0; half <= spec.gated; ++half)
+        w[weightIndex(spec, k, n, half)] = 0;
+  Buffer bias(llvm::alignTo(spec.gated ? 2 * outputs : outputs, kPanelColumns));
   bias.fill(2);
   Buffer packed(spec.pairs ? spec.getPanels() * spec.getSteps() * kPanelColumns
                            : 0);

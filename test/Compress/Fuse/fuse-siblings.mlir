@@ -60,10 +60,18 @@ module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.sour
 
 // -----
 
-// Columns of a result that something else reads would have to be copied.
-// CHECK-NOT: concat
-// CHECK-COUNT-2: lathe.linear
-// CHECK-NOT: lathe.linear
+// A gated linear unit: the product moves into the kernel.
+// CHECK: reason = "part of blocks.0.ffn.gate_up", site = #lathe.site<"blocks.0.ffn.gate">
+// CHECK-SAME: reason = "part of blocks.0.ffn.gate_up", site = #lathe.site<"blocks.0.ffn.up">
+// CHECK: lathe.weight @blocks.0.ffn.gate_up {{.*}} : !lathe.weight<8x16xf32, #lathe.concat<1, [#lathe.dense<f32>, #lathe.dense<f32>], [8, 8]>>
+// CHECK: %[[W:.*]] = lathe.use_weight @blocks.0.ffn.gate_up
+// CHECK-NEXT: %[[Y:.*]] = lathe.linear %arg0, %[[W]] epilogue() {
+// CHECK-NEXT: ^bb0(%[[G:.*]]: f32, %[[U:.*]]: f32):
+// CHECK: %[[S:.*]] = arith.mulf %[[G]], %{{.*}} : f32
+// CHECK-NEXT: %[[P:.*]] = arith.mulf %[[S]], %[[U]] : f32
+// CHECK-NEXT: lathe.yield %[[P]]
+// CHECK-NEXT: } {gated, site = #lathe.site<"blocks.0.ffn.gate_up">} : {{.*}} -> tensor<?x8xf32>
+// CHECK-NEXT: return %[[Y]]
 module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.source = "m.onnx"} {
   lathe.weight @gate {data = #lathe.blob<"w", 0, 256, "0000000000000001">} : !lathe.weight<8x8xf32, #lathe.dense<f32>>
   lathe.weight @up {data = #lathe.blob<"w", 256, 256, "0000000000000002">} : !lathe.weight<8x8xf32, #lathe.dense<f32>>
@@ -75,6 +83,25 @@ module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.sour
     %u = lathe.linear %x, %wu {site = #lathe.site<"blocks.0.ffn.up">} : (tensor<?x8xf32>, !lathe.weight<8x8xf32, #lathe.dense<f32>>) -> tensor<?x8xf32>
     %y = lathe.onnx "Mul"(%s, %u) {opset = 17 : i64} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
     return %y : tensor<?x8xf32>
+  }
+}
+
+// -----
+
+// Columns of a result that something else reads, too, would have to be copied.
+// CHECK-NOT: concat
+// CHECK-COUNT-2: lathe.linear
+// CHECK-NOT: lathe.linear
+module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.source = "m.onnx"} {
+  lathe.weight @gate {data = #lathe.blob<"w", 0, 256, "0000000000000001">} : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+  lathe.weight @up {data = #lathe.blob<"w", 256, 256, "0000000000000002">} : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+  func.func @plain(%x: tensor<?x8xf32> {lathe.dims = ["n", "8"], lathe.name = "x"}) -> (tensor<?x8xf32> {lathe.dims = ["n", "8"], lathe.name = "y"}, tensor<?x8xf32> {lathe.dims = ["n", "8"], lathe.name = "u"}) {
+    %wg = lathe.use_weight @gate : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+    %g = lathe.linear %x, %wg : (tensor<?x8xf32>, !lathe.weight<8x8xf32, #lathe.dense<f32>>) -> tensor<?x8xf32>
+    %wu = lathe.use_weight @up : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+    %u = lathe.linear %x, %wu : (tensor<?x8xf32>, !lathe.weight<8x8xf32, #lathe.dense<f32>>) -> tensor<?x8xf32>
+    %y = lathe.onnx "Mul"(%g, %u) {opset = 17 : i64} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    return %y, %u : tensor<?x8xf32>, tensor<?x8xf32>
   }
 }
 

@@ -1,8 +1,8 @@
 """Runs models that `lathe-to-linalg` has written, compiled by stock MLIR tools.
 
-    check_to_linalg.py MODEL.onnx REFERENCE.npz WORK
+    check_to_linalg.py MODEL.onnx REFERENCE.npz WORK [PASSES]
 
-`lathe-opt` writes the model in linalg, `mlir-opt-22`, `mlir-translate-22` and
+`lathe-opt` applies PASSES and writes the model in linalg, `mlir-opt-22`, `mlir-translate-22` and
 clang make a library of it, and what that computes must agree with the reference
 to 1e-4 of the largest value. Nothing of Lathe is in the library.
 """
@@ -67,10 +67,10 @@ def read(value, rank, dtype):
 
 
 def main():
-    model, reference, work = sys.argv[1:]
+    model, reference, work, *passes = sys.argv[1:]
     work = pathlib.Path(work)
     work.mkdir(parents=True, exist_ok=True)
-    run("lathe-opt", model, "--lathe-to-linalg", "-o", work / "model.mlir")
+    run("lathe-opt", model, *passes, "--lathe-to-linalg", "-o", work / "model.mlir")
     run("mlir-opt-22", work / "model.mlir", f"--pass-pipeline={PIPELINE}", "-o", work / "llvm.mlir")
     run("mlir-translate-22", "--mlir-to-llvmir", work / "llvm.mlir", "-o", work / "model.ll")
     run("clang-22", "-O1", "-Wno-override-module", "-fPIC", "-shared", work / "model.ll",

@@ -39,10 +39,13 @@ static void testTyped(lathe_model *model) {
   CHECK(memcmp(last, logits + 3 * 8, sizeof last) == 0);
   lathe_cache_free(cache);
 
-  int64_t tokens[6];
+  int64_t tokens[6], again[6];
   CHECK(lathe_model_generate(model, ids, 4, tokens, 6, 0) == 6);
-  CHECK(lathe_model_generate(model, ids, 4, tokens, 6, 5) == -1);
-  CHECK(lathe_model_generate(model, ids, 0, tokens, 6, 0) == -1);
+  CHECK(lathe_model_generate(model, ids, 4, again, 6, 5) == -1);
+  CHECK(lastErrorHas("the context is full"));
+  CHECK(lathe_model_generate(model, ids, 0, again, 6, 0) == -1);
+  CHECK(lathe_model_generate(model, ids, 4, again, 6, 20) == 6);
+  CHECK(memcmp(tokens, again, sizeof tokens) == 0);
 }
 
 static lathe_tensor inputOf(const char *name, void *data, int64_t bytes,
@@ -118,12 +121,32 @@ static void testRaw(lathe_model *model) {
   CHECK(lathe_model_run(NULL, NULL, NULL, 0, NULL, 0) != 0);
 }
 
+static void testLevels(const char *dir) {
+  lathe_load_options options = {sizeof options, 1, 0, "scalar"};
+  lathe_model *model = lathe_model_load(dir, &options);
+  CHECK(model);
+  lathe_model_free(model);
+  options.level = "avx2";
+  CHECK(!lathe_model_load(dir, &options));
+  CHECK(lastErrorHas("no code of level 'avx2' can be run: the folder has "
+                     "scalar"));
+  /* A program of the time before there was a level. */
+  options.size = offsetof(lathe_load_options, level);
+  model = lathe_model_load(dir, &options);
+  CHECK(model);
+  lathe_model_free(model);
+  options.size -= 1;
+  CHECK(!lathe_model_load(dir, &options));
+  CHECK(lastErrorHas("options without their size"));
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 2);
   CHECK(lathe_api_version() == LATHE_API_VERSION);
   CHECK(!lathe_model_load("nowhere", NULL));
   CHECK(lastErrorHas("nowhere: is not a compiled folder"));
-  lathe_load_options options = {sizeof options, 2, 1};
+  testLevels(argv[1]);
+  lathe_load_options options = {sizeof options, 2, 1, NULL};
   lathe_model *model = lathe_model_load(argv[1], &options);
   CHECK(model);
   CHECK(strstr(lathe_model_manifest(model), "\"toy.onnx\""));

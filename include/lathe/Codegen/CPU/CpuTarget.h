@@ -17,6 +17,7 @@
 #include "llvm/Support/Error.h"
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace lathe {
 
@@ -49,6 +50,14 @@ struct CpuTarget {
   /// `native`, `avx512bf16`, `avx512`, `avx2` or `scalar`; anything else is an
   /// error that lists them.
   static llvm::Expected<CpuTarget> parse(llvm::StringRef text);
+
+  /// Every level of this machine's architecture, whether or not the machine
+  /// runs it, best first.
+  static std::vector<CpuTarget> all();
+
+  /// A comma list of what `parse` takes and of `all`: the levels it names, each
+  /// once, best first. An error names the item that is no level.
+  static llvm::Expected<std::vector<CpuTarget>> parseList(llvm::StringRef text);
 };
 
 } // namespace lathe

@@ -31,13 +31,13 @@ enum class ExtraKind {
 };
 
 /// The elementwise end of a kernel, on vectors of the target's width: gets the
-/// sum (bias included) and one vector per extra, gives what is stored. Called
-/// several times. Failure must have been reported.
+/// sum (bias included; two of a gated linear) and one vector per extra, gives
+/// what is stored. Called several times. Failure must have been reported.
 using EpilogueFn = std::function<mlir::FailureOr<mlir::Value>(
-    KernelBuilder &, mlir::Value sum, mlir::ValueRange extras)>;
+    KernelBuilder &, mlir::ValueRange sumsAndExtras)>;
 
-/// The epilogue that `region` describes on scalars: block arguments are the sum
-/// and then the extras, the terminator has one operand. See
+/// The epilogue that `region` describes on scalars: block arguments are the
+/// sums and then the extras, the terminator has one operand. See
 /// vectorizeScalarRegion. The region must outlive the result.
 EpilogueFn getRegionEpilogue(mlir::Region &region);
 
@@ -51,14 +51,21 @@ struct LinearSpec {
   bool bias = false;
   /// x and the weights are pairs of bf16 along K instead of f32.
   bool pairs = false;
+  /// Two sums make one element of y: of W's columns n and N + n, half a panel
+  /// of each in a panel. Needs an epilogue.
+  bool gated = false;
   llvm::SmallVector<ExtraKind> extras;
   /// Null: the sum is the result.
   EpilogueFn epilogue;
 
   /// Rows of a panel, and columns of x as they lie in memory.
   int64_t getSteps() const { return pairs ? (inputs + 1) / 2 : inputs; }
+  /// Columns of y that one panel makes.
+  int64_t getPanelOutputs() const {
+    return gated ? kPanelColumns / 2 : kPanelColumns;
+  }
   int64_t getPanels() const {
-    return (outputs + kPanelColumns - 1) / kPanelColumns;
+    return (outputs + getPanelOutputs() - 1) / getPanelOutputs();
   }
 };
 
@@ -66,8 +73,9 @@ struct LinearSpec {
 ///
 ///   func.func private @name(%ctx: !llvm.ptr {lathe.ctx},
 ///       %x: memref<?xKxf32>,       // strided<[xStride, 1]> if xStride != K
-///       %w: memref<Px Kx64xf32>,   // P = ceil(N/64) panels
-///       %bias: memref<(64*P)xf32>, // only with a bias; padded like the panels
+///       %w: memref<Px Kx64xf32>,   // P = ceil(N/64) panels, gated ceil(N/32)
+///       %bias: memref<Bxf32>,      // only with a bias; zeros from N (2*N) to
+///                                  // B, a multiple of 64
 ///       extras…,                   // see ExtraKind
 ///       %y: memref<?xNxf32>)
 ///
@@ -75,8 +83,10 @@ struct LinearSpec {
 /// %w: memref<PxHx64xi32>, H = ceil(K/2), two rows of K in each element;
 ///
 /// which computes y[m, n] = epilogue(sum over k of x[m, k] * W[k, n] +
-/// bias[n]). M is the first dim of y. y may be the same buffer as a Tensor
-/// extra, and must not overlap anything else.
+/// bias[n]), and with `gated` epilogue(that sum, the same of column N + n),
+/// where panel p has the columns [32*p, 32*p + 32) of both halves. M is the
+/// first dim of y. y may be the same buffer as a Tensor extra, and must not
+/// overlap anything else.
 ///
 /// Sums run over k in ascending order in f32 with fused multiply-adds (between
 /// blocks they go through memory unrounded), so a row's result depends neither

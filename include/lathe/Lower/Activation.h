@@ -5,17 +5,18 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef LATHE_LIB_LOWER_ACTIVATION_H
-#define LATHE_LIB_LOWER_ACTIVATION_H
+#ifndef LATHE_LOWER_ACTIVATION_H
+#define LATHE_LOWER_ACTIVATION_H
 
-#include "Scalars.h"
 #include "lathe/Dialect/Lathe.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
 
 namespace lathe {
 
-/// `lathe.activation` of one float.
-mlir::Value emitActivation(Scalars &s, ActivationKind kind, mlir::Value x);
+/// `lathe.activation` of one float `x`, in `arith` and `math`.
+mlir::Value emitActivation(mlir::ImplicitLocOpBuilder &builder,
+                           ActivationKind kind, mlir::Value x);
 
 } // namespace lathe
 
-#endif // LATHE_LIB_LOWER_ACTIVATION_H
+#endif // LATHE_LOWER_ACTIVATION_H
