@@ -62,9 +62,9 @@ def linear_causes(kernel, us, machine, cuts, weight_bytes):
         waste = (cuts.tile_rows - tail) / kernel.rows * limit / us
         causes.append((waste, f"the last {tail} of {kernel.rows} rows fill a tile "
                        f"of {cuts.tile_rows} by {percent(tail / cuts.tile_rows)}"))
-    empty = cuts.panels * cuts.panel - kernel.outputs
+    empty = cuts.panels * cuts.panel - kernel.columns
     if empty:
-        share = empty / kernel.outputs
+        share = empty / kernel.columns
         causes.append((share * limit / us,
                        f"{empty} of {cuts.panels * cuts.panel} columns are padding"))
     units = -(-kernel.rows // cuts.unit_rows) * cuts.panels

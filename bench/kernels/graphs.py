@@ -15,6 +15,8 @@ OPSET = 23
 ACTIVATIONS = {"gelu": ("Gelu", {}), "gelu_tanh": ("Gelu", {"approximate": "tanh"}),
                "silu": ("Swish", {}), "relu": ("Relu", {}), "tanh": ("Tanh", {}),
                "sigmoid": ("Sigmoid", {})}
+# Activations of gates by the function that they call.
+GATES = {"exp": "silu", "erf": "gelu", "tanh": "gelu_tanh"}
 
 
 class Graph:
@@ -61,22 +63,36 @@ def opset_of(nodes):
 
 def build_linear(graph, kernel, copies):
     """sum of f(x W_i + b_i): the additions are epilogues."""
-    total = graph.input("x", graph.floats(kernel.rows, kernel.inputs),
-                        ["rows", kernel.inputs])
-    x, total = total, None
+    x = graph.input("x", graph.floats(kernel.rows, kernel.inputs),
+                    ["rows", kernel.inputs])
+    total = None
     for _ in range(copies):
-        weight = graph.floats(kernel.inputs, kernel.outputs)
-        weight *= np.float32(1 / math.sqrt(kernel.inputs))
-        value = graph.node("MatMul", x, graph.constant(weight))
-        if kernel.bias:
-            value = graph.node("Add", value,
-                               graph.constant(graph.floats(kernel.outputs)))
+        value = product(graph, kernel, x)
+        if kernel.gated:
+            gate = value
+            if kernel.variant:
+                gate = activate(graph, GATES[kernel.variant], gate)
+            value = graph.node("Mul", gate, product(graph, kernel, x))
         for step in kernel.epilogue:
             if step in ACTIVATIONS:
-                op, attributes = ACTIVATIONS[step]
-                value = graph.node(op, value, **attributes)
+                value = activate(graph, step, value)
         total = graph.node("Add", total, value) if total else value
     return [total]
+
+
+def product(graph, kernel, x):
+    """x W + b with weights of its own."""
+    weight = graph.floats(kernel.inputs, kernel.outputs)
+    weight *= np.float32(1 / math.sqrt(kernel.inputs))
+    value = graph.node("MatMul", x, graph.constant(weight))
+    if not kernel.bias:
+        return value
+    return graph.node("Add", value, graph.constant(graph.floats(kernel.outputs)))
+
+
+def activate(graph, kind, value):
+    op, attributes = ACTIVATIONS[kind]
+    return graph.node(op, value, **attributes)
 
 
 def build_attention(graph, kernel, copies):
@@ -175,8 +191,7 @@ def build_pointwise(graph, kernel, copies):
     inputs = [graph.input(f"x{n}", graph.floats(kernel.elements), ["elements"])
               for n in range(copies + 1)]
     if kernel.op == "activation":
-        op, attributes = ACTIVATIONS[kernel.variant]
-        return [graph.node(op, name, **attributes) for name in inputs[1:]]
+        return [activate(graph, kernel.variant, name) for name in inputs[1:]]
     if kernel.variant not in ("Add", "Sub", "Mul", "Div"):
         raise ValueError(f"{kernel.name}: no graph is known for it")
     return [graph.node(kernel.variant, *pair) for pair in zip(inputs, inputs[1:])]

@@ -44,7 +44,9 @@ class Kernel:
         if self.op == "linear":
             steps = "".join(f"+{step}" for step in self.epilogue)
             bias = "+bias" if self.bias else ""
-            return f"linear {self.rows}x{self.inputs}x{self.outputs}{bias}{steps}"
+            gated = f" gated {self.variant}".rstrip() if self.gated else ""
+            return (f"linear {self.rows}x{self.inputs}x{self.columns}{gated}{bias}"
+                    f"{steps}")
         if self.op == "attention":
             heads = f"{self.heads}h" if self.heads == self.kv_heads else (
                 f"{self.heads}/{self.kv_heads}h")
@@ -62,6 +64,11 @@ class Kernel:
         if self.op == "softmax":
             return f"softmax {self.rows}x{self.width}"
         return f"{self.op} {self.variant} {self.elements}"
+
+    @property
+    def columns(self):
+        """Of the weight of a linear: a gated one multiplies sums of two."""
+        return self.outputs * (1 + self.gated)
 
     @property
     def is_vector(self):
@@ -91,7 +98,7 @@ class Kernel:
     def flops(self):
         """Of products: a multiplication and an addition per element and term."""
         if self.op == "linear":
-            return 2 * self.rows * self.inputs * self.outputs
+            return 2 * self.rows * self.inputs * self.columns
         if self.op == "attention":
             return 2 * self.pairs * (self.head_dim + self.value_dim)
         return 0
@@ -100,7 +107,7 @@ class Kernel:
     def parameters(self):
         """Elements of weights that one run reads."""
         if self.op == "linear":
-            return self.inputs * self.outputs
+            return self.inputs * self.columns
         if self.op == "norm":
             return self.width * (1 + self.beta)
         return 0
@@ -111,7 +118,7 @@ class Kernel:
         if self.op == "linear":
             extras = sum(step in ("add", "mul") for step in self.epilogue)
             values = self.rows * (self.inputs + self.outputs * (1 + extras))
-            values += self.bias * self.outputs
+            values += self.bias * self.columns
             return weight_bytes * self.parameters + 4 * values
         if self.op == "attention":
             rows = self.batch * self.rows * self.heads

@@ -168,7 +168,7 @@ class Suite:
     def measure_costs(self):
         """By number of threads: microseconds of a launch, nanoseconds of an
         exponential."""
-        small = Kernel("linear", sizes=(("bias", 0), ("inputs", 16),
+        small = Kernel("linear", sizes=(("bias", 0), ("gated", 0), ("inputs", 16),
                                         ("outputs", 16), ("rows", 1)))
         launch, _ = self.time(graphs.build(small, 64), 64)
         elements, steps = 1 << 18, 16

@@ -12,6 +12,7 @@
 #include "lathe/Raise/InlineStructure.h"
 #include "lathe/Raise/SymbolicShapes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/ADT/StringSet.h"
@@ -149,16 +150,28 @@ bool KernelList::summarizeNode(OnnxOp op, KernelSummary &kernel) {
   return true;
 }
 
+/// The function that dominates the activation of a gated linear.
+static std::string gateFunction(LinearOp linear) {
+  std::string name;
+  if (linear.getGated())
+    linear.getEpilogue().walk([&](Operation *op) {
+      if (isa<math::MathDialect>(op->getDialect()))
+        name = op->getName().stripDialect().str();
+    });
+  return name;
+}
+
 /// Fills `kernel` with what `op` is; false if it is no kernel of its own.
 bool KernelList::summarize(Operation *op, KernelSummary &kernel) {
   if (auto linear = dyn_cast<LinearOp>(op)) {
-    WeightType weight = linear.getWeight().getType();
     kernel.op = "linear";
+    kernel.variant = gateFunction(linear);
     kernel.epilogue = epilogues.lookup(op);
     kernel.sizes = {{"rows", rowsOf(linear.getResult())},
-                    {"inputs", weight.getDim(0)},
-                    {"outputs", weight.getDim(1)},
-                    {"bias", linear.getBias() ? 1 : 0}};
+                    {"inputs", linear.getWeight().getType().getDim(0)},
+                    {"outputs", linear.getColumns()},
+                    {"bias", linear.getBias() ? 1 : 0},
+                    {"gated", linear.getGated() ? 1 : 0}};
     return true;
   }
   if (auto attention = dyn_cast<AttentionOp>(op)) {

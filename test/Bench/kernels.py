@@ -36,10 +36,15 @@ def attention(mask, **sizes):
 # Kernel, limit, FLOPs, bytes with weights in 4 and in 2 bytes.
 COUNTED = [
     # 2*3*8*16; weights 8*16, bias 16, x 3*8, y 3*16.
-    (kernel("linear", epilogue=["gelu"], rows=3, inputs=8, outputs=16, bias=1),
+    (kernel("linear", epilogue=["gelu"], rows=3, inputs=8, outputs=16, bias=1,
+            gated=0),
      "FMA", 768, 4 * (128 + 16 + 24 + 48), 2 * 128 + 4 * (16 + 24 + 48)),
+    # Gate and up: twice the columns, and one result.
+    (kernel("linear", "exp", rows=3, inputs=8, outputs=16, bias=0, gated=1),
+     "FMA", 1536, 4 * (256 + 24 + 48), 2 * 256 + 4 * (24 + 48)),
     # A residual is read as well.
-    (kernel("linear", epilogue=["add"], rows=1, inputs=8, outputs=16, bias=0),
+    (kernel("linear", epilogue=["add"], rows=1, inputs=8, outputs=16, bias=0,
+            gated=0),
      "read", 256, 4 * (128 + 8 + 32), 2 * 128 + 4 * (8 + 32)),
     # 2 sequences x 4 heads x 7 x 7 pairs, 32 multiply-adds each; q, k, v, out.
     (attention(PADDING, batch=2, rows=7, keys=7, heads=4, kv_heads=4, cached=0),
@@ -128,7 +133,7 @@ def check_causes():
         "  (no site): 384x100 f32: tile 6x64, fewer rows 1x64 2x64; k 384 in 1 "
         "block; unit 96x64 of 2 panels, 1 at once")
     assert cuts == budget.Cuts(6, 96, 64, 2, 1), cuts
-    linear = kernel("linear", rows=16, inputs=384, outputs=100, bias=0)
+    linear = kernel("linear", rows=16, inputs=384, outputs=100, bias=0, gated=0)
     # 1.2288 MFLOP take 12.288 us at 100 GFLOP/s.
     assert abs(budget.limit_us(linear, machine, 4) - 12.288) < 1e-9
     text = budget.why(linear, 20, machine, 4, cuts)
@@ -139,7 +144,7 @@ def check_causes():
         assert part in text, text
     # Shares that are more than all are left as they are; nothing is made up.
     assert "not accounted" not in text, text
-    alone = kernel("linear", rows=96, inputs=384, outputs=64, bias=0)
+    alone = kernel("linear", rows=96, inputs=384, outputs=64, bias=0, gated=0)
     one = budget.Cuts(6, 96, 64, 1, 1)
     assert "pieces of work for 2 threads: 1" in budget.why(alone, 100, machine, 4, one)
     heads = attention(PADDING, batch=2, rows=64, keys=64, heads=4, kv_heads=4, cached=0)

@@ -30,7 +30,8 @@ struct KernelSummary {
   /// elementwise.
   std::string op;
   /// Kind of norm or activation, layout of rope, ONNX operation of an
-  /// elementwise one.
+  /// elementwise one; of a gated linear, the function (of the dialect math)
+  /// that its activation calls, if it calls one.
   std::string variant;
   /// Of a linear, what runs in it behind the sum: kinds of activations, add,
   /// mul.
@@ -39,7 +40,7 @@ struct KernelSummary {
   std::string mask;
   /// Sizes in numbers of elements, by name:
   ///
-  ///   linear       rows inputs outputs bias
+  ///   linear       rows inputs outputs bias gated
   ///   attention    batch rows keys heads kv_heads head_dim value_dim cached
   ///   norm         rows width beta
   ///   rope         rows heads head_dim rotary_dim
@@ -47,8 +48,9 @@ struct KernelSummary {
   ///   softmax      rows width
   ///   the others   elements
   ///
-  /// `bias`, `beta`, `cached` and `tied` are 1 where there is one, or where the
-  /// table is the weight of a linear too; else 0.
+  /// `bias`, `beta`, `cached` and `gated` are 1 where there is one, `tied` where
+  /// the table is the weight of a linear too; else 0. A gated linear has
+  /// weights of twice `outputs` columns.
   std::vector<std::pair<std::string, int64_t>> sizes;
   int64_t count = 1;
 };
