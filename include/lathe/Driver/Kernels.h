@@ -48,8 +48,8 @@ struct KernelSummary {
   ///   softmax      rows width
   ///   the others   elements
   ///
-  /// `bias`, `beta`, `cached` and `gated` are 1 where there is one, `tied` where
-  /// the table is the weight of a linear too; else 0. A gated linear has
+  /// `bias`, `beta`, `cached` and `gated` are 1 where there is one, `tied`
+  /// where the table is the weight of a linear too; else 0. A gated linear has
   /// weights of twice `outputs` columns.
   std::vector<std::pair<std::string, int64_t>> sizes;
   int64_t count = 1;
