@@ -26,6 +26,8 @@ BAR = 75  # percent of the limit
 # Work of one call of a program: short beside a turn, long beside a call.
 CALL_US = 10_000
 MOST_COPIES, SOME_COPIES, FEW_COPIES = 128, 8, 4
+# Of the time of a graph with a head, to tell embeddings from its noise.
+LEAST_PART = 0.2
 # For the number of copies only.
 ROUGH_GFLOPS, ROUGH_GBS = 100, 10
 
@@ -205,7 +207,7 @@ class Suite:
         for threads, both in times.items():
             median, least = (time - other / copies
                              for time, other in zip(both, without[threads]))
-            if min(median, least) <= 0:
+            if min(median, least) * copies < LEAST_PART * without[threads][1]:
                 common.note(f"left out: {kernel.name}: too short beside its head")
                 continue
             peaks = common.larger(before[threads], after[threads])
