@@ -2,6 +2,7 @@
 of the same run, to say why it stays below its limit."""
 
 import dataclasses
+import math
 import re
 
 # What is less of the time than this is not worth a word.
@@ -83,17 +84,17 @@ def attention_causes(kernel, us, machine):
              f"{kernel.value_dim} multiply-adds each")]
 
 
-def memory_causes(kernel, us, machine, weight_bytes):
-    size = kernel.bytes(weight_bytes) / 1e3
-    if size > machine.l2_kb:
+def memory_causes(set_kb, machine):
+    if set_kb > machine.l2_kb:
         return []
-    return [(0, f"{size:.0f} kB, in a cache of {machine.l2_kb:.0f} kB: bound by "
-             "the work on each element, not by memory")]
+    return [(0, f"all copies move {set_kb:.0f} kB, less than the second cache of "
+             f"{machine.l2_kb:.0f} kB holds: not bound by memory")]
 
 
-def why(kernel, us, machine, weight_bytes=4, cuts=None):
+def why(kernel, us, machine, weight_bytes=4, cuts=None, set_kb=math.inf):
     """What a kernel of `us` microseconds loses against its limit, largest first;
-    the last part is what none of these accounts for."""
+    the last part is what none of these accounts for. `set_kb` is what all copies
+    of one call move."""
     causes = []
     launch = machine.launch_us / us
     causes.append((launch, f"launch {machine.launch_us:.2f} of {us:.2f} µs"))
@@ -103,7 +104,7 @@ def why(kernel, us, machine, weight_bytes=4, cuts=None):
         causes += attention_causes(kernel, us, machine)
     causes = [cause for cause in causes if cause[0] >= LEAST]
     if kernel.limit == "read" and not kernel.is_vector:
-        causes += memory_causes(kernel, us, machine, weight_bytes)
+        causes += memory_causes(set_kb, machine)
     rest = 1 - limit_us(kernel, machine, weight_bytes) / us
     rest -= sum(share for share, _ in causes)
     causes.sort(key=lambda cause: -cause[0])

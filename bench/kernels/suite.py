@@ -222,6 +222,7 @@ class Suite:
     def record(self, kernel, cases, precision, copies, median, least, machine,
                weight_bytes, cuts):
         share = 100 * budget.limit_us(kernel, machine, weight_bytes) / median
+        set_kb = copies * kernel.bytes(weight_bytes) / 1e3
         self.rows.append({
             "kernel": kernel.name, "precision": precision,
             "threads": machine.threads,
@@ -233,9 +234,9 @@ class Suite:
             "limit": kernel.limit, "percent": share,
             "percent_of_min": share * median / least,
             "why": "" if share >= BAR else budget.why(
-                kernel, median, machine, weight_bytes, cuts),
+                kernel, median, machine, weight_bytes, cuts, set_kb),
             "copies": copies,
-            "set_mb": copies * kernel.bytes(weight_bytes) / 1e6,
+            "set_mb": set_kb / 1e3,
             "fma_peak": machine.fma, "read_gbs": machine.read,
             "launch_us": machine.launch_us, "exp_ns": machine.exp_ns,
             "load": os.getloadavg()[0]})
