@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import sys
 
 import numpy as np
 
@@ -21,6 +22,13 @@ class Case:
     @property
     def is_language_model(self):
         return self.logits != ""
+
+    @property
+    def entry(self):
+        """The entry of a compiled folder that does the work of one call."""
+        if not self.is_language_model or (self.logits == "all" and not self.past):
+            return "plain"
+        return "decode" if self.past else "prefill"
 
     @property
     def is_example(self):
@@ -45,6 +53,17 @@ CASES = [
 ]
 # A run of some minutes over the kinds of work.
 QUICK = ["minilm-b1s16", "minilm-b1s128", "glyphvit-b1", "smol-decode128"]
+
+
+def choose(names, table):
+    """The cases of `table` whose names begin with one of `names`; all without
+    names."""
+    for name in names or []:
+        if not any(c.name.startswith(name) for c in table):
+            sys.exit(f"error: no case has a name of '{name}'; there are "
+                     + ", ".join(c.name for c in table))
+    return [c for c in table
+            if not names or any(c.name.startswith(n) for n in names)]
 
 
 def past_tokens(case):

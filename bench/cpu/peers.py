@@ -3,6 +3,7 @@ prepares a case, and runs it many times."""
 
 import pathlib
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -86,13 +87,43 @@ class Openvino(Peer):
         return np.array(self.request.get_tensor(self.case.output).data)
 
 
+def compile_iree(model, data, program):
+    """Compiles `model` for the shapes of `data` to the file `program`; seconds
+    of iree-compile alone. Shapes are static and constants folded by onnxruntime:
+    without that IREE's importer and its stack allocation fail on these graphs."""
+    import onnxruntime
+    program.parent.mkdir(parents=True, exist_ok=True)
+    options = onnxruntime.SessionOptions()
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_BASIC
+    for name, value in named_dims(model, data).items():
+        options.add_free_dimension_override_by_name(name, value)
+    folded = program.with_suffix(".onnx")
+    options.optimized_model_filepath = str(folded)
+    onnxruntime.InferenceSession(model, options,
+                                 providers=["CPUExecutionProvider"])
+    tools = pathlib.Path(sys.executable).parent
+    imported = program.with_suffix(".mlir")
+    subprocess.run([tools / "iree-import-onnx", folded, "-o", imported,
+                    "--opset-version", "17"], check=True, capture_output=True)
+    start = time.monotonic()
+    subprocess.run([tools / "iree-compile", imported, "-o", program,
+                    "--iree-hal-target-device=local",
+                    "--iree-hal-local-target-device-backends=llvm-cpu",
+                    "--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3",
+                    "--iree-opt-data-tiling",
+                    "--iree-llvmcpu-stack-allocation-limit=1048576"],
+                   check=True, capture_output=True)
+    return time.monotonic() - start
+
+
 class Iree(Peer):
     def prepare(self):
         import iree.runtime as runtime
         folder = pathlib.Path(self.setup["cache"])
         program = folder / f"{self.case.name}.vmfb"
         if not program.exists():
-            self.compile(folder, program)
+            compile_iree(self.model, self.data, program)
         driver = "local-sync"
         if self.threads > 1:
             driver = "local-task"
@@ -107,36 +138,6 @@ class Iree(Peer):
         order = [name for name, _ in onnx_inputs(self.model)]
         self.inputs = [runtime.asdevicearray(config.device, self.data[n])
                        for n in order]
-
-    def compile(self, folder, program):
-        """Static shapes and constants folded by onnxruntime: without that
-        IREE's importer and its stack allocation fail on these graphs."""
-        import onnxruntime
-        folder.mkdir(parents=True, exist_ok=True)
-        options = onnxruntime.SessionOptions()
-        level = onnxruntime.GraphOptimizationLevel
-        options.graph_optimization_level = level.ORT_ENABLE_BASIC
-        for name, value in named_dims(self.model, self.data).items():
-            options.add_free_dimension_override_by_name(name, value)
-        folded = folder / f"{self.case.name}.onnx"
-        options.optimized_model_filepath = str(folded)
-        onnxruntime.InferenceSession(self.model, options,
-                                     providers=["CPUExecutionProvider"])
-        tools = pathlib.Path(__import__("sys").executable).parent
-        imported = folded.with_suffix(".mlir")
-        subprocess.run([tools / "iree-import-onnx", folded, "-o", imported,
-                        "--opset-version", "17"], check=True,
-                       capture_output=True)
-        start = time.monotonic()
-        subprocess.run([tools / "iree-compile", imported, "-o", program,
-                        "--iree-hal-target-device=local",
-                        "--iree-hal-local-target-device-backends=llvm-cpu",
-                        "--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3",
-                        "--iree-opt-data-tiling",
-                        "--iree-llvmcpu-stack-allocation-limit=1048576"],
-                       check=True, capture_output=True)
-        program.with_suffix(".seconds").write_text(
-            f"{time.monotonic() - start:.1f}\n")
 
     def run(self):
         results = self.function(*self.inputs)
@@ -155,19 +156,13 @@ class Lathe(Peer):
                             self.threads)
         case, data = self.case, dict(self.data)
         self.past = case.past
-        if not case.is_language_model:
-            self.loaded.bind("plain", data, case.output)
-            return
-        data = {k: v for k, v in data.items() if not k.startswith("past")}
-        if case.logits == "all" and case.past == 0:
-            self.loaded.bind("plain", data, case.output)
-            self.past = None
-            return
-        self.loaded.make_cache(case.batch, case.past + case.tokens)
-        if case.past:
-            self.fill_cache()
-        entry = "decode" if case.past else "prefill"
-        self.loaded.bind(entry, data, case.output)
+        if case.entry != "plain":
+            self.loaded.make_cache(case.batch, case.past + case.tokens)
+            if case.past:
+                self.fill_cache()
+        if case.is_language_model:
+            data = {k: v for k, v in data.items() if not k.startswith("past")}
+        self.loaded.bind(case.entry, data, case.output)
 
     def fill_cache(self):
         """Tokens before the ones that are timed."""

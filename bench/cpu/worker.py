@@ -1,7 +1,9 @@
 """Runs one peer on one case: commands on stdin, a JSON line for each on stdout.
 
-    run N         runs N times: {"wall": [ms...], "cpu": [ms...]}
-    output FILE   saves the output of the last run
+    run N             runs N times: {"wall": [ms...], "cpu": [ms...]}
+    from T S          waits for T of the machine's monotonic clock, then runs for
+                      S seconds: {"runs": N, "seconds": what they took}
+    output FILE       saves the output of the last run
 """
 
 import json
@@ -11,6 +13,30 @@ import sys
 import time
 
 import numpy as np
+
+
+def run_times(peer, count):
+    wall, cpu = [], []
+    for _ in range(count):
+        start, busy = time.perf_counter(), time.process_time()
+        peer.run()
+        cpu.append((time.process_time() - busy) * 1e3)
+        wall.append((time.perf_counter() - start) * 1e3)
+    return {"wall": wall, "cpu": cpu}
+
+
+def run_from(peer, begin, seconds):
+    time.sleep(max(0, begin - time.monotonic()))
+    runs = 0
+    while time.monotonic() < begin + seconds:
+        peer.run()
+        runs += 1
+    return {"runs": runs, "seconds": time.monotonic() - begin}
+
+
+def save_output(peer, path):
+    np.save(path, peer.result())
+    return {"rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def main():
@@ -23,25 +49,19 @@ def main():
     import cases
     import peers
     setup = json.loads(sys.argv[1])
-    case = next(c for c in cases.CASES if c.name == setup["case"])
+    case = cases.Case(**setup["case"])
     data = dict(np.load(setup["data"]))
     peer = peers.PEERS[setup["peer"]](setup, case, data)
     peer.run()
     answer({"compile_s": peer.compile_s})
     for line in sys.stdin:
-        command, _, argument = line.strip().partition(" ")
-        if command == "output":
-            np.save(argument, peer.result())
-            rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            answer({"rss_mb": rss})
-            continue
-        wall, cpu = [], []
-        for _ in range(int(argument)):
-            start, busy = time.perf_counter(), time.process_time()
-            peer.run()
-            cpu.append((time.process_time() - busy) * 1e3)
-            wall.append((time.perf_counter() - start) * 1e3)
-        answer({"wall": wall, "cpu": cpu})
+        command, *words = line.strip().split(" ", 2)
+        if command == "run":
+            answer(run_times(peer, int(words[0])))
+        elif command == "from":
+            answer(run_from(peer, float(words[0]), float(words[1])))
+        else:
+            answer(save_output(peer, " ".join(words)))
 
 
 main()

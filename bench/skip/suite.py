@@ -1,11 +1,8 @@
 """Time that skipping really saves: see ../README.md. Started by ../run."""
 
-import argparse
-import csv
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -32,8 +29,10 @@ NEW = 64
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog="bench/run --suite skip")
+    parser = common.Parser(prog="bench/run --suite skip",
+                           description="What skipping saves.")
     common.add_options(parser)
+    common.add_threads(parser)
     parser.add_argument("--cases", type=common.names, default=list(MODELS),
                         help=",".join(MODELS))
     parser.add_argument("--rounds", type=int, default=5,
@@ -49,15 +48,10 @@ def parse_arguments():
 class Suite:
     def __init__(self, arguments):
         self.arguments = arguments
-        self.lathe = arguments.build / "bin/lathe"
         self.rows = []
 
     def call(self, *command):
-        done = subprocess.run([str(c) for c in (self.lathe, *command, "--json")],
-                              capture_output=True, text=True)
-        if done.returncode != 0:
-            sys.exit(done.stderr.strip() or f"error: {command} failed")
-        return json.loads(done.stdout)
+        return json.loads(common.lathe(self.arguments, *command, "--json"))
 
     def folder(self, model, variant, pipeline):
         folder = self.arguments.cache / f"skip-{model.stem}-{variant}"
@@ -99,22 +93,17 @@ class Suite:
         print(line_of(out), flush=True)
 
     def write(self):
-        self.arguments.output.mkdir(parents=True, exist_ok=True)
-        with open(self.arguments.output / "skip.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, self.rows[0].keys())
-            writer.writeheader()
-            writer.writerows(self.rows)
+        common.write_csv(self.rows, self.arguments.output / "skip.csv")
         text = (f"Machine: {common.describe_machine()}. Least of {self.arguments.rounds} turns; "
                 f"prompt of {PROMPT}, {NEW} new tokens.\n\n" + HEAD
                 + "\n".join(line_of(row) for row in self.rows) + "\n")
         (self.arguments.output / "skip.md").write_text(text)
 
     def run(self):
-        self.arguments.cache.mkdir(parents=True, exist_ok=True)
         print(HEAD, end="")
         for name in self.arguments.cases:
             for threads in self.arguments.threads:
-                self.measure(name, int(threads))
+                self.measure(name, threads)
                 self.write()
         print(f"{self.arguments.output}/skip.csv, skip.md")
 

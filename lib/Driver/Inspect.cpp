@@ -8,7 +8,6 @@
 #include "lathe/Driver/Inspect.h"
 #include "lathe/Dialect/Lathe.h"
 #include "lathe/Driver/Macs.h"
-#include "lathe/IndexExpr/Evaluate.h"
 #include "lathe/IndexExpr/Text.h"
 #include "lathe/Lower/LoweringRegistry.h"
 #include "lathe/Raise/SymbolicShapes.h"
@@ -29,16 +28,6 @@ std::string lathe::roundedCount(int64_t number) {
     if (number >= size)
       return llvm::formatv("{0:f1}{1}", number / size, suffix).str();
   return std::to_string(number);
-}
-
-/// Value of `poly` at `dims`, where a dim that is not given is 1.
-static int64_t valueAt(Poly poly, const llvm::StringMap<int64_t> &dims) {
-  auto dimValue = [&](StringRef name) -> std::optional<int64_t> {
-    auto found = dims.find(name);
-    return found == dims.end() ? 1 : found->second;
-  };
-  std::optional<Number> value = Evaluator(dimValue)(poly);
-  return value && value->isInteger() ? value->asInteger() : 0;
 }
 
 static std::string elementName(Type type) {

@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Driver/Macs.h"
-#include "lathe/Dialect/Lathe.h"
+#include "lathe/IndexExpr/Evaluate.h"
+#include "lathe/IndexExpr/Text.h"
 
 using namespace mlir;
 using namespace lathe;
@@ -24,10 +25,14 @@ static Poly extent(Value value, int64_t axis, SymbolicShapes &shapes) {
   return (*shape)[axis];
 }
 
-/// Keys that an attention sees: the extent of the dim of k whose index is i2
-/// alone, else (a cache) as many as it has rows.
-static Poly keyCount(AttentionOp attention, SymbolicShapes &shapes) {
+Poly lathe::countKeys(AttentionOp attention, SymbolicShapes &shapes) {
   Poly rows = extent(attention.getResult(), 1, shapes);
+  if (attention.getKeys()) {
+    auto keys = parsePoly(shapes.getContext(), *attention.getKeys());
+    if (keys)
+      return *keys;
+    llvm::consumeError(keys.takeError());
+  }
   if (!attention.getK())
     return rows;
   StringRef map = attention.getKMap()->getText().trim();
@@ -49,7 +54,7 @@ static Poly countOne(Operation *op, SymbolicShapes &shapes) {
   if (auto attention = dyn_cast<AttentionOp>(op)) {
     Poly rows = extent(attention.getResult(), 0, shapes) *
                 extent(attention.getResult(), 1, shapes);
-    return rows * keyCount(attention, shapes) *
+    return rows * countKeys(attention, shapes) *
            static_cast<int64_t>(
                attention.getHeads() *
                (attention.getHeadDim() + attention.getValueDim()));
@@ -71,4 +76,15 @@ Poly lathe::countMacs(Operation *root, SymbolicShapes &shapes) {
         sum = next;
   });
   return sum;
+}
+
+int64_t lathe::valueAt(Poly poly, const llvm::StringMap<int64_t> &dims) {
+  if (!poly)
+    return 0;
+  auto dimValue = [&](StringRef name) -> std::optional<int64_t> {
+    auto found = dims.find(name);
+    return found == dims.end() ? 1 : found->second;
+  };
+  std::optional<Number> value = Evaluator(dimValue)(poly);
+  return value && value->isInteger() ? value->asInteger() : 0;
 }

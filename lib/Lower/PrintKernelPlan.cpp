@@ -35,6 +35,7 @@ static LinearSpec specOf(LinearOp linear) {
   spec.inputs = weight.getDim(0);
   spec.outputs = weight.getDim(1);
   spec.pairs = linear.getActs().has_value();
+  spec.gated = linear.getGated();
   return spec;
 }
 

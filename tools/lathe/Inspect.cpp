@@ -7,13 +7,21 @@
 
 #include "lathe/Driver/Inspect.h"
 #include "Command.h"
+#include "lathe/Driver/Kernels.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace lathe;
 using namespace lathe::cli;
+namespace cl = llvm::cl;
 namespace json = llvm::json;
+
+static cl::opt<bool>
+    kernelsOption("kernels",
+                  cl::desc("Also the distinct kernels of every entry, with "
+                           "their sizes at the dims of --dim"),
+                  cl::sub(subCommand("inspect")));
 
 static json::Array toJson(const std::vector<std::string> &texts) {
   json::Array array;
@@ -69,6 +77,37 @@ static json::Object toJson(const ModelSummary &summary) {
     object["outputs"] = toJson(summary.entries[0].outputs);
   }
   return object;
+}
+
+static json::Array toJson(const std::vector<KernelSummary> &kernels) {
+  json::Array array;
+  for (const KernelSummary &kernel : kernels) {
+    json::Object object{
+        {"entry", kernel.entry},     {"op", kernel.op},
+        {"variant", kernel.variant}, {"epilogue", toJson(kernel.epilogue)},
+        {"mask", kernel.mask},       {"count", kernel.count}};
+    for (auto &[name, value] : kernel.sizes)
+      object[name] = value;
+    array.push_back(std::move(object));
+  }
+  return array;
+}
+
+static void print(const std::vector<KernelSummary> &kernels) {
+  llvm::outs() << "\nkernels\n";
+  for (const KernelSummary &kernel : kernels) {
+    llvm::outs() << llvm::formatv("  {0,-8} {1,4} x {2}", kernel.entry,
+                                  kernel.count, kernel.op);
+    if (!kernel.variant.empty())
+      llvm::outs() << " " << kernel.variant;
+    for (auto &[name, value] : kernel.sizes)
+      llvm::outs() << " " << name << "=" << value;
+    for (const std::string &step : kernel.epilogue)
+      llvm::outs() << " then " << step;
+    if (!kernel.mask.empty())
+      llvm::outs() << " mask " << kernel.mask;
+    llvm::outs() << "\n";
+  }
 }
 
 static void printTensors(llvm::StringRef title,
@@ -149,10 +188,19 @@ llvm::Error cli::runInspect() {
   for (auto &[name, value] : *named)
     dims[name] = value;
   ModelSummary summary = inspectModel(*model->module, dims);
-  if (options.json)
-    printJson(toJson(summary));
-  else
+  std::vector<KernelSummary> kernels;
+  if (kernelsOption)
+    kernels = listKernels(*model->module, dims);
+  if (options.json) {
+    json::Object object = toJson(summary);
+    if (kernelsOption)
+      object["kernels"] = toJson(kernels);
+    printJson(std::move(object));
+  } else {
     print(summary);
+    if (kernelsOption)
+      print(kernels);
+  }
   return summary.unsupported.empty() ? llvm::Error::success()
                                      : unsupportedError(summary);
 }
