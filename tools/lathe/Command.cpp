@@ -13,6 +13,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
+#include <cstdlib>
 
 using namespace lathe;
 using namespace lathe::cli;
@@ -45,6 +46,15 @@ static cl::opt<std::string, true> externalDataOption(
     "external-data-root", cl::value_desc("DIR"),
     cl::desc("A further folder in which the model's external data may lie"),
     cl::location(options.externalDataRoot), EVERY_COMMAND);
+// The variable is how every part of the compiler knows the folder.
+static cl::opt<std::string>
+    cacheOption("cache-dir", cl::value_desc("DIR"),
+                cl::desc("Where payloads that passes make are kept (default: "
+                         "$LATHE_CACHE_DIR, else the user's cache folder)"),
+                cl::callback([](const std::string &folder) {
+                  setenv("LATHE_CACHE_DIR", folder.c_str(), /*overwrite=*/1);
+                }),
+                EVERY_COMMAND);
 static cl::opt<std::string, true>
     pipelineOption("pipeline", cl::value_desc("PASS{options},..."),
                    cl::desc("Passes applied to the model first"),

@@ -244,7 +244,7 @@ def FuseSiblings : Lathe_CompressPass<"lathe-fuse-siblings"> {
     embeddings, attention, appends to the cache and `lathe.index_expr` do so
     through their maps and forms; a linear that anything else reads stays as it
     is, because its columns would have to be copied. So do linears of which one
-    weight is also read elsewhere, and linears that differ in `acts` or in
+    matrix is also read elsewhere, and linears that differ in `acts` or in
     having a bias.
 
     Two linears that only a product reads, with or without an activation in

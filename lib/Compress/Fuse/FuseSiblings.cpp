@@ -25,6 +25,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include <numeric>
 
@@ -408,8 +409,13 @@ static void fuse(SymbolTable &symbols, ArrayRef<Siblings> places) {
     else
       replaceColumns(place.members, weight, bias, site);
   }
-  for (WeightOp old : llvm::concat<WeightOp>(weights, biases))
+  for (WeightOp old : weights)
     symbols.erase(old);
+  // Equal biases are one weight, which others may read, too.
+  llvm::SmallSetVector<WeightOp, 4> old(biases.begin(), biases.end());
+  for (WeightOp bias : old)
+    if (SymbolTable::symbolKnownUseEmpty(bias, symbols.getOp()))
+      symbols.erase(bias);
 }
 
 //===----------------------------------------------------------------------===//
@@ -445,8 +451,10 @@ void lathe::fuseSiblings(ModuleOp model, StringRef pass) {
   for (auto &[key, places] : groups) {
     ArrayRef<LinearOp> members = places.front().members;
     unsigned count = places.size();
-    bool isOwn = llvm::all_of(
-        key.first, [&](Attribute name) { return reads.lookup(name) == count; });
+    // A matrix must not be there twice; a bias may.
+    bool isOwn = llvm::all_of(members, [&](LinearOp linear) {
+      return reads.lookup(getUse(linear.getWeight()).getWeightAttr()) == count;
+    });
     if (!isOwn) {
       addRows(model, pass, members, ReportAction::Kept,
               "a weight is read elsewhere, too");

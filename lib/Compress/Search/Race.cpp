@@ -25,7 +25,7 @@ bool Race::isWorse(double confidence) const {
   // P(T > t) = ½ I_x(ν/2, ½) with x = ν / (ν + t²).
   double freedom = double(count - 1);
   double t2 = mean * mean * double(count) * freedom / squares;
-  double above = 0.5 * Eigen::numext::betainc(freedom / 2, 0.5,
-                                              freedom / (freedom + t2));
+  double above =
+      0.5 * Eigen::numext::betainc(freedom / 2, 0.5, freedom / (freedom + t2));
   return above < 1 - confidence;
 }

@@ -150,3 +150,32 @@ module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.sour
     return %a : tensor<?x8xf32>
   }
 }
+
+// -----
+
+// Equal biases are one weight; it stays for the linear that is no sibling.
+// CHECK-DAG: lathe.weight @zero {data
+// CHECK-DAG: lathe.weight @blocks.0.attn.qk.bias {"0.data" = [[ZERO:#lathe.blob<"w", 512, 32, "0000000000000003">]], "1.data" = [[ZERO]]} : !lathe.weight<16xf32, #lathe.concat<0, [#lathe.dense<f32>, #lathe.dense<f32>], [8, 8]>>
+// CHECK: %[[B:.*]] = lathe.use_weight @blocks.0.attn.qk.bias
+// CHECK: lathe.linear %arg0, %{{.*}} bias(%[[B]]) {site = #lathe.site<"blocks.0.attn.qk">}
+// CHECK: %[[Z:.*]] = lathe.use_weight @zero
+// CHECK: lathe.linear %{{.*}}, %{{.*}} bias(%[[Z]])
+module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.source = "m.onnx"} {
+  lathe.weight @q {data = #lathe.blob<"w", 0, 256, "0000000000000001">} : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+  lathe.weight @k {data = #lathe.blob<"w", 256, 256, "0000000000000002">} : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+  lathe.weight @o {data = #lathe.blob<"w", 544, 256, "0000000000000004">} : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+  lathe.weight @zero {data = #lathe.blob<"w", 512, 32, "0000000000000003">} : !lathe.weight<8xf32, #lathe.dense<f32>>
+  func.func @plain(%x: tensor<?x8xf32> {lathe.dims = ["n", "8"], lathe.name = "x"}) -> (tensor<?x8xf32> {lathe.dims = ["n", "8"], lathe.name = "y"}) {
+    %wq = lathe.use_weight @q : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+    %bq = lathe.use_weight @zero : !lathe.weight<8xf32, #lathe.dense<f32>>
+    %q = lathe.linear %x, %wq bias(%bq) {site = #lathe.site<"blocks.0.attn.q">} : (tensor<?x8xf32>, !lathe.weight<8x8xf32, #lathe.dense<f32>>, !lathe.weight<8xf32, #lathe.dense<f32>>) -> tensor<?x8xf32>
+    %wk = lathe.use_weight @k : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+    %bk = lathe.use_weight @zero : !lathe.weight<8xf32, #lathe.dense<f32>>
+    %k = lathe.linear %x, %wk bias(%bk) {site = #lathe.site<"blocks.0.attn.k">} : (tensor<?x8xf32>, !lathe.weight<8x8xf32, #lathe.dense<f32>>, !lathe.weight<8xf32, #lathe.dense<f32>>) -> tensor<?x8xf32>
+    %s = lathe.index_expr <"read(0, [i0, i1]) + read(1, [i0, i1])">(%q, %k) shape ["n", "8"] : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    %wo = lathe.use_weight @o : !lathe.weight<8x8xf32, #lathe.dense<f32>>
+    %bo = lathe.use_weight @zero : !lathe.weight<8xf32, #lathe.dense<f32>>
+    %o = lathe.linear %s, %wo bias(%bo) {site = #lathe.site<"blocks.0.attn.o">} : (tensor<?x8xf32>, !lathe.weight<8x8xf32, #lathe.dense<f32>>, !lathe.weight<8xf32, #lathe.dense<f32>>) -> tensor<?x8xf32>
+    return %o : tensor<?x8xf32>
+  }
+}
