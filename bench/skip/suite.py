@@ -37,6 +37,7 @@ def parse_arguments():
                         help=",".join(MODELS))
     parser.add_argument("--rounds", type=int, default=5,
                         help="turns of every variant")
+    common.add_cpu(parser)
     arguments = parser.parse_args()
     for name in arguments.cases:
         if name not in MODELS:
@@ -55,8 +56,8 @@ class Suite:
 
     def folder(self, model, variant, pipeline):
         folder = self.arguments.cache / f"skip-{model.stem}-{variant}"
-        command = ["compile", model, "-o", folder]
-        self.call(*command, *(["--pipeline", pipeline] if pipeline else []))
+        common.compile_model(self.arguments, model, folder,
+                             *(["--pipeline", pipeline] if pipeline else []))
         return folder
 
     def turn(self, folder, threads):
