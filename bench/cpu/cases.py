@@ -51,6 +51,16 @@ CASES = [
     Case("smol-decode128", "smollm2-135m", "logits", tokens=1, past=128, logits="last"),
     Case("smol-decode512", "smollm2-135m", "logits", tokens=1, past=512, logits="last"),
 ]
+
+
+def kind_of(name):
+    """Encoder, prefill or decode: what a bar is set for."""
+    case = next(c for c in CASES if c.name == name)
+    if not case.is_language_model:
+        return "encoders"
+    return "decode" if case.past else "prefill"
+
+
 # A run of some minutes over the kinds of work.
 QUICK = ["minilm-b1s16", "minilm-b1s128", "glyphvit-b1", "smol-decode128"]
 

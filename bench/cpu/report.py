@@ -1,5 +1,8 @@
 """Results as CSV, as a Markdown table, and as a picture."""
 
+import statistics
+
+import cases
 import common
 
 
@@ -37,6 +40,20 @@ def share_of_limit(case, precision, row):
     return 100 * GFLOPS[case] * 1e3 / row["min_ms"] / peak, "FMA"
 
 
+def summaries(rows):
+    """Of all encoders, and of the language model's kinds of work: the geometric mean
+    and the least of best peer ÷ Lathe, of medians."""
+    ratios = {}
+    for (name, precision, threads), peers in groups(rows).items():
+        lathe, best = peers.get("lathe"), best_peer(peers, "median_ms")
+        if lathe and best:
+            key = cases.kind_of(name), precision, threads
+            ratios.setdefault(key, []).append(best["median_ms"] / lathe["median_ms"])
+    return [f"{kind}, {precision}, T{threads}: geometric mean "
+            f"{statistics.geometric_mean(values):.2f}, least {min(values):.2f}, of "
+            f"{len(values)}" for (kind, precision, threads), values in ratios.items()]
+
+
 def write_markdown(rows, machine, path):
     names = [p for p in ("lathe", "ort", "ov", "iree", "llama")
              if any(r["peer"] == p for r in rows)]
@@ -60,7 +77,8 @@ def write_markdown(rows, machine, path):
         lines.append(cells)
     versions = {r["peer"]: r["version"] for r in rows if r["peer"] != "lathe"}
     page = [f"Machine: {machine}. Median ms of one call.", "",
-            *common.table(head, lines), "",
+            *common.table(head, lines), "", "Best peer ÷ Lathe, of medians:", "",
+            *(f"- {line}" for line in summaries(rows)), "",
             "Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items())
             + ".", common.load_line(rows)]
     path.write_text("\n".join(page) + "\n")

@@ -41,7 +41,7 @@ def parse_arguments():
                         default=["lathe", "ort", "ov", "iree", "llama"])
     parser.add_argument("--precision", type=split, default=["f32"],
                         help="f32,bf16")
-    common.add_turns(parser, 5, 1)
+    common.add_turns(parser, 12, 0.4)
     common.add_cpu(parser)
     parser.add_argument("--quick", action="store_true",
                         help="few cases, short turns")

@@ -53,6 +53,8 @@ assert rows[1] == ["smol-decode128", "f32", "2", "100.00", "90.00", "–",
                    "0.90 (ort)", "1.19 (ort)", "–", "80 % read",
                    "200 / 0 GFLOP/s, 10 GB/s"], rows[1]
 assert rows[2][3:10] == ["–", "–", "50.00", "–", "–", "–", "–"], rows[2]
+assert "- encoders, f32, T1: geometric mean 1.25, least 1.25, of 1" in lines
+assert "- decode, f32, T2: geometric mean 0.90, least 0.90, of 1" in lines
 assert lines[-2] == "Versions: ort 1.2, ov 3.4."
 assert lines[-1].endswith("during the run: 0.5 to 1.5.")
 # What was read is what is written.
