@@ -113,10 +113,10 @@ def lathe(arguments, *command, program="lathe", **variables):
 
 
 def compile_model(arguments, model, folder, *options, **variables):
-    """Compiles `model` to `folder`; seconds of the whole command."""
+    """Compiles all of `model` to `folder`; seconds of the whole command."""
     start = time.monotonic()
     lathe(arguments, "compile", model, "-o", folder, "--mcpu", arguments.mcpu,
-          *options, **variables)
+          "--no-cache", *options, **variables)
     return time.monotonic() - start
 
 
