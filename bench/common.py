@@ -130,16 +130,16 @@ def build_program(arguments, source):
 
 
 class Peaks:
-    """What the machine can do at most, by cpu/peaks.c."""
+    """What the machine can do at most, by `lathe doctor`."""
 
     def __init__(self, arguments):
-        self.program = build_program(arguments, HERE / "cpu/peaks.c")
+        self.arguments = arguments
 
     def measure(self, threads):
         """{"f32": GFLOP/s, "bf16": GFLOP/s, "read": GB/s}"""
-        out = subprocess.run([self.program, str(threads)], check=True,
-                             capture_output=True, text=True).stdout
-        return json.loads(out)
+        peaks = json.loads(lathe(self.arguments, "doctor", "--peaks",
+                                 "--threads", threads, "--json"))
+        return {name: peaks[name] for name in ("f32", "bf16", "read")}
 
 
 def larger(one, other):

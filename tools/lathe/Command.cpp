@@ -81,7 +81,8 @@ static cl::opt<std::string, true>
 static cl::opt<unsigned, true>
     threadsOption("threads", cl::value_desc("N"),
                   cl::desc("Threads (default: all cores)"),
-                  cl::location(options.threads), EVERY_COMMAND);
+                  cl::location(options.threads), EVERY_COMMAND,
+                  cl::sub(subCommand("doctor")));
 static cl::opt<bool, true> jsonOption("json",
                                       cl::desc("One JSON object on stdout"),
                                       cl::location(options.json), EVERY_COMMAND,
