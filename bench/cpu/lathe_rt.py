@@ -40,6 +40,10 @@ class Model:
         self.rt.lathe_cache_create.argtypes = [ctypes.c_void_p, ctypes.c_int64,
                                                ctypes.c_int64]
         self.rt.lathe_cache_truncate.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        self.rt.lathe_model_generate.restype = ctypes.c_int64
+        self.rt.lathe_model_generate.argtypes = [
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,
+            ctypes.c_size_t, ctypes.c_int64]
         self.rt.lathe_model_run.argtypes = [
             ctypes.c_void_p, ctypes.POINTER(RunOptions), ctypes.POINTER(Tensor),
             ctypes.c_size_t, ctypes.POINTER(Tensor), ctypes.c_size_t]
@@ -63,6 +67,12 @@ class Model:
 
     def truncate(self, length):
         self.check(self.rt.lathe_cache_truncate(self.cache, length))
+
+    def generate(self, prompt, tokens):
+        """Fills `tokens` with what greedily follows `prompt`: int64 arrays."""
+        made = self.rt.lathe_model_generate(self.model, prompt.ctypes.data, len(prompt),
+                                            tokens.ctypes.data, len(tokens), 0)
+        self.check(made != len(tokens))
 
     def bind(self, entry, inputs, output, logits_rows=0):
         self.arrays = {k: np.ascontiguousarray(v) for k, v in inputs.items()}

@@ -179,4 +179,22 @@ class Lathe(Peer):
         return self.loaded.result()
 
 
-PEERS = {"ort": Onnxruntime, "ov": Openvino, "iree": Iree, "lathe": Lathe}
+class LatheGenerate(Peer):
+    """Greedy generation of `tokens` tokens after the prompt that is the data."""
+
+    def prepare(self):
+        from lathe_rt import Model
+        self.loaded = Model(self.setup["library"], self.setup["folder"],
+                            self.threads)
+        self.prompt = np.ascontiguousarray(self.data["input_ids"][0])
+        self.made = np.zeros(self.case.tokens, np.int64)
+
+    def run(self):
+        self.loaded.generate(self.prompt, self.made)
+
+    def result(self):
+        return self.made
+
+
+PEERS = {"ort": Onnxruntime, "ov": Openvino, "iree": Iree, "lathe": Lathe,
+         "lathe-generate": LatheGenerate}

@@ -30,6 +30,26 @@ namespace {
 /// Steps of k in one turn of the inner loop.
 constexpr int64_t kUnroll = 2;
 
+/// Bytes of a cache line, and of one step of k of a panel.
+constexpr int64_t kLine = 64, kStepBytes = kPanelColumns * 4;
+
+/// Weights that a tile asks the memory for while it runs. The hardware looks
+/// ahead by a few lines and never into the next page, so the first tile of a
+/// unit, and one row, would wait for theirs.
+struct Ahead {
+  enum Kind {
+    None,
+    /// What the tile reads itself a little later.
+    Near,
+    /// What comes after the unit, `tiles` of which bring all of it.
+    Next
+  } kind = None;
+  int64_t tiles = 0;
+};
+
+/// How far Ahead::Near looks.
+constexpr int64_t kNearBytes = 4096;
+
 class LinearEmitter {
 public:
   LinearEmitter(func::FuncOp func, const LinearSpec &spec,
@@ -39,7 +59,10 @@ public:
 private:
   void emitUnit(Value panel, Value block);
   void emitTile(int64_t rows);
-  void emitPass(int64_t rows, int64_t columns, Value column);
+  void emitTile(int64_t rows, Ahead ahead);
+  void emitPass(int64_t rows, int64_t columns, Value column, Ahead ahead);
+  Value nextBlock();
+  void askAhead(int64_t columns, Value column, Value k, Ahead ahead);
   /// How the elements of one step are multiplied.
   enum class Step { Floats, PairDots, LowHalves, HighHalves };
   SmallVector<Value> emitStep(int64_t rows, int64_t vectors, Value column,
@@ -65,13 +88,14 @@ private:
   SmallVector<Value> extras;
 
   // Where the emitter stands.
-  Value panel;              // number of the panel
-  Value column0;            // its first column of y
-  Value rowEnd, row0, rows; // end of the block; first row and rows of the tile
-  Value tileRow;            // first row of the tile in `partial`
-  Value kBegin, kEnd;       // the block of k
-  Value firstBlock;         // i1; null if there is only one block
-  Value partial;            // sums on their way to the epilogue
+  Value panel;            // number of the panel
+  Value column0;          // its first column of y
+  Value rowBegin, rowEnd; // of the block
+  Value row0, rows;       // of the tile
+  Value tileRow;          // first row of the tile in `partial`
+  Value kBegin, kEnd;     // the block of k
+  Value firstBlock;       // i1; null if there is only one block
+  Value partial;          // sums on their way to the epilogue
   LogicalResult status = success();
 };
 
@@ -107,17 +131,17 @@ LogicalResult LinearEmitter::emit() {
 void LinearEmitter::emitUnit(Value panelNumber, Value block) {
   panel = panelNumber;
   column0 = b.mul(panel, spec.getPanelOutputs());
-  Value begin = b.mul(block, plan.blockRows);
-  rowEnd = b.minIndex(b.add(begin, plan.blockRows), b.dim(y, 0));
+  rowBegin = b.mul(block, plan.blockRows);
+  rowEnd = b.minIndex(b.add(rowBegin, plan.blockRows), b.dim(y, 0));
 
   int64_t steps = spec.getSteps();
   int64_t blocks = plan.getBlocks(steps), tileRows = plan.getTileRows();
   partial = b.stack({blocks > 1 ? plan.blockRows : tileRows, kPanelColumns});
   auto tiles = [&](Value last) {
-    b.forRange(begin, rowEnd, tileRows, [&](Value row) {
+    b.forRange(rowBegin, rowEnd, tileRows, [&](Value row) {
       row0 = row;
       rows = b.minIndex(b.sub(rowEnd, row), b.index(tileRows));
-      tileRow = blocks > 1 ? b.sub(row, begin) : b.index(0);
+      tileRow = blocks > 1 ? b.sub(row, rowBegin) : b.index(0);
       b.switchOf(rows, 1, tileRows, [&](int64_t count) { emitTile(count); });
       auto epilogue = [&] { emitEpilogue(); };
       if (last)
@@ -144,16 +168,88 @@ void LinearEmitter::emitUnit(Value panelNumber, Value block) {
   });
 }
 
-/// One tile of `count` rows, pass by pass over its columns.
+/// One tile of `count` rows.
 void LinearEmitter::emitTile(int64_t count) {
+  int64_t full = plan.getTileRows();
+  if (count < full || full == 1)
+    return emitTile(count, {Ahead::Near});
+  // The more tiles a unit has, the less each of them asks for.
+  Value unitRows = b.sub(rowEnd, rowBegin);
+  auto ifTiles = [&](int64_t tiles, function_ref<void()> otherwise) {
+    Value has = arith::CmpIOp::create(b, arith::CmpIPredicate::sge, unitRows,
+                                      b.index(tiles * full));
+    b.ifElse(has, [&] { emitTile(count, {Ahead::Next, tiles}); }, otherwise);
+  };
+  auto ask = [&] {
+    ifTiles(8, [&] { ifTiles(2, [&] { emitTile(count, {Ahead::Near}); }); });
+  };
+  if (plan.getBlocks(spec.getSteps()) > 1)
+    return ask();
+  // The panel stays in the cache for the other blocks of rows, and what the
+  // first one brought does, too.
+  Value isFirst =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::eq, rowBegin, b.index(0));
+  b.ifElse(isFirst, ask, [&] { emitTile(count, {Ahead::None}); });
+}
+
+/// The same, pass by pass over its columns.
+void LinearEmitter::emitTile(int64_t count, Ahead ahead) {
   int64_t columns = plan.tileColumns[count - 1];
   if (columns == kPanelColumns)
-    return emitPass(count, columns, b.index(0));
+    return emitPass(count, columns, b.index(0), ahead);
   Value end = b.index(kPanelColumns);
   if (!spec.gated && spec.outputs % kPanelColumns != 0)
     end = b.minIndex(end, b.sub(b.index(spec.outputs), column0));
   b.forRange(b.index(0), end, columns,
-             [&](Value column) { emitPass(count, columns, column); });
+             [&](Value column) { emitPass(count, columns, column, ahead); });
+}
+
+/// The byte of w where the next block of k begins, or, after the last one, the
+/// next unit. Rows that are left of the panel come before the next panel.
+/// Behind the last panel mostly lie the weights of the next stage.
+Value LinearEmitter::nextBlock() {
+  int64_t steps = spec.getSteps();
+  Value here = b.mul(panel, steps);
+  if (plan.getBlocks(steps) == 1)
+    return b.mul(b.add(here, steps), kStepBytes);
+  Value isRest =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::slt, rowEnd, b.dim(y, 0));
+  Value isLast =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::eq, kEnd, b.index(steps));
+  Value again = arith::AndIOp::create(b, isRest, isLast);
+  Value step = arith::SelectOp::create(b, again, b.index(0), kEnd);
+  return b.mul(b.add(here, step), kStepBytes);
+}
+
+/// What one turn of the inner loop asks for.
+void LinearEmitter::askAhead(int64_t columns, Value column, Value k,
+                             Ahead ahead) {
+  if (ahead.kind == Ahead::None)
+    return;
+  Value pointer = getPointer(b, b.getLoc(), w);
+  auto askFor = [&](Value at, int64_t bytes, int locality) {
+    for (int64_t line = 0; line < bytes; line += kLine)
+      b.prefetch(pointer, b.add(at, line), /*write=*/false, locality);
+  };
+  if (ahead.kind == Ahead::Near) {
+    Value step = b.add(b.mul(panel, spec.getSteps()), k);
+    Value at = b.add(b.mul(step, kStepBytes),
+                     b.mul(column, kStepBytes / kPanelColumns));
+    for (int64_t n = 0; n < kUnroll; ++n)
+      askFor(b.add(at, n * kStepBytes + kNearBytes),
+             columns * kStepBytes / kPanelColumns, 3);
+    return;
+  }
+  int64_t stepBytes = kStepBytes / ahead.tiles;
+  Value tile =
+      b.rem(b.divFloor(b.sub(row0, rowBegin), plan.getTileRows()), ahead.tiles);
+  Value done = b.add(b.mul(tile, b.sub(kEnd, kBegin)), b.sub(k, kBegin));
+  Value at = b.add(nextBlock(), b.mul(done, stepBytes));
+  // Passes share what their tile asks for, down to a line.
+  int64_t turnBytes = kUnroll * stepBytes * columns / kPanelColumns;
+  if (turnBytes >= kLine)
+    at = b.add(at, b.mul(column, kUnroll * stepBytes / kPanelColumns));
+  askFor(at, std::max(turnBytes, kLine), 2);
 }
 
 /// Where the bias of vector `vector` of the sub-panel at `column` lies. The
@@ -168,7 +264,8 @@ Value LinearEmitter::biasOffset(Value column, int64_t vector) {
   return b.add(column0, b.add(start, inHalf));
 }
 
-void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
+void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column,
+                             Ahead ahead) {
   int64_t vectors = columns / lanes;
   SmallVector<Value> sums;
   auto start = [&]() {
@@ -207,6 +304,7 @@ void LinearEmitter::emitPass(int64_t count, int64_t columns, Value column) {
   sums = b.forRange(
       kBegin, evenEnd, kUnroll, sums, [&](Value k, ValueRange carried) {
         SmallVector<Value> next(carried);
+        askAhead(columns, column, k, ahead);
         for (int64_t step = 0; step < kUnroll; ++step)
           next = emitStep(count, vectors, column, b.add(k, step), next);
         return next;
@@ -350,12 +448,9 @@ void LinearEmitter::emitEpilogue() {
       return emitEpilogueRow(r, full);
     Value isTail = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, panel,
                                          b.index(spec.getPanels() - 1));
-    auto branch = scf::IfOp::create(b, isTail, /*withElseRegion=*/true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(&branch.getThenRegion().front());
-    emitEpilogueRow(r, tail);
-    b.setInsertionPointToStart(&branch.getElseRegion().front());
-    emitEpilogueRow(r, full);
+    b.ifElse(
+        isTail, [&] { emitEpilogueRow(r, tail); },
+        [&] { emitEpilogueRow(r, full); });
   });
 }
 

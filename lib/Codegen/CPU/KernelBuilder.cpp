@@ -340,6 +340,16 @@ void KernelBuilder::ifThen(Value condition, function_ref<void()> body) {
   body();
 }
 
+void KernelBuilder::ifElse(Value condition, function_ref<void()> body,
+                           function_ref<void()> otherwise) {
+  auto branch = scf::IfOp::create(*this, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(&branch.getThenRegion().front());
+  body();
+  setInsertionPointToStart(&branch.getElseRegion().front());
+  otherwise();
+}
+
 void KernelBuilder::switchOf(Value value, int64_t first, int64_t last,
                              function_ref<void(int64_t)> body) {
   auto cases = llvm::to_vector(llvm::seq<int64_t>(first, last));

@@ -132,6 +132,8 @@ public:
   void forall(llvm::ArrayRef<mlir::Value> counts, int64_t grain,
               llvm::function_ref<void(mlir::ValueRange)> body);
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
+  void ifElse(mlir::Value condition, llvm::function_ref<void()> body,
+              llvm::function_ref<void()> otherwise);
   /// Runs `body(i)` for the case `i` in [first, last] that `value` has, and
   /// `body(last)` for every other value.
   void switchOf(mlir::Value value, int64_t first, int64_t last,
