@@ -27,8 +27,10 @@ config.test_exec_root = os.path.join(config.lathe_obj_root, "test")
 llvm_config.with_system_environment(
     ["HOME", "TMP", "TEMP", "LATHE_SHARED", "ASAN_SYMBOLIZER_PATH"]
 )
-# Tests leave nothing in the user's cache.
-config.environment["LATHE_CACHE_DIR"] = os.path.join(config.test_exec_root, "cache")
+# Tests leave nothing in the user's cache, and find nothing of earlier runs.
+cache_dir = os.path.join(config.test_exec_root, "cache")
+shutil.rmtree(os.path.join(cache_dir, "stages"), ignore_errors=True)
+config.environment["LATHE_CACHE_DIR"] = cache_dir
 config.environment["FILECHECK_OPTS"] = (
     "--enable-var-scope --dump-input=fail --allow-unused-prefixes=false"
 )

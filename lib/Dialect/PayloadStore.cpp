@@ -5,11 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lathe/Dialect/CacheFolder.h"
 #include "lathe/Dialect/Lathe.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/Process.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Support/xxhash.h"
 
@@ -31,12 +31,8 @@ std::string PayloadStore::hash(llvm::ArrayRef<char> bytes) {
 }
 
 std::string PayloadStore::spillFolder() {
-  llvm::SmallString<128> folder;
-  if (auto set = llvm::sys::Process::GetEnv("LATHE_CACHE_DIR"))
-    folder = *set;
-  else if (llvm::sys::path::cache_directory(folder))
-    llvm::sys::path::append(folder, "lathe");
-  else
+  llvm::SmallString<128> folder(cacheFolder());
+  if (folder.empty())
     llvm::sys::path::system_temp_directory(/*erasedOnReboot=*/true, folder);
   llvm::sys::path::append(folder, "payloads");
   return folder.str().str();

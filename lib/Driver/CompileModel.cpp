@@ -9,6 +9,7 @@
 #include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/Driver/Driver.h"
 #include "lathe/Driver/ErrorCollector.h"
+#include "lathe/Driver/StageCache.h"
 #include "lathe/Runtime/Abi.h"
 
 #include "mlir/Parser/Parser.h"
@@ -25,6 +26,7 @@ namespace {
 struct Compiled {
   CompiledStage stage;
   bool failed = false;
+  bool cached = false;
   std::vector<std::string> problems;
 };
 
@@ -51,6 +53,22 @@ static Compiled compileFunction(const StageFunction &function,
   return result;
 }
 
+/// The same, unless `cache` has the code.
+static Compiled compileOrFind(const StageFunction &function,
+                              const CpuTarget &target,
+                              const StageCache &cache) {
+  if (std::optional<CompiledStage> kept = cache.find(function, target)) {
+    Compiled result;
+    result.stage = std::move(*kept);
+    result.cached = true;
+    return result;
+  }
+  Compiled result = compileFunction(function, target);
+  if (!result.failed)
+    cache.add(function, target, result.stage);
+  return result;
+}
+
 /// All functions of one level, as in ModelStages::functions.
 using CompiledLevel = std::vector<Compiled>;
 
@@ -59,6 +77,7 @@ static std::vector<CompiledLevel>
 compileFunctions(const ModelStages &stages, const CompileOptions &options) {
   size_t functions = stages.functions.size();
   std::vector<CompiledLevel> levels(options.targets.size());
+  StageCache cache(options.cacheFolder);
   unsigned done = 0;
   std::mutex progressMutex;
   llvm::DefaultThreadPool pool(llvm::hardware_concurrency(options.threads));
@@ -66,7 +85,7 @@ compileFunctions(const ModelStages &stages, const CompileOptions &options) {
     level.resize(functions);
     for (size_t n = 0; n < functions; ++n)
       pool.async([&, n, target = &target, slot = &level[n]] {
-        *slot = compileFunction(stages.functions[n], *target);
+        *slot = compileOrFind(stages.functions[n], *target, cache);
         if (!options.progress)
           return;
         std::lock_guard<std::mutex> lock(progressMutex);
@@ -74,6 +93,7 @@ compileFunctions(const ModelStages &stages, const CompileOptions &options) {
       });
   }
   pool.wait();
+  cache.prune();
   return levels;
 }
 
@@ -199,8 +219,10 @@ lathe::compileModel(ModuleOp model, const CompileOptions &options) {
   for (auto [target, level] : llvm::zip_equal(options.targets, levels)) {
     CompiledModel::Library &library = result.libraries.emplace_back();
     library.level = target.name().str();
-    for (Compiled &code : level)
+    for (Compiled &code : level) {
       library.objects.push_back(std::move(code.stage.object));
+      result.cached += code.cached;
+    }
   }
   return result;
 }

@@ -7,10 +7,16 @@
 
 #include "lathe/Driver/MachinePeaks.h"
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -36,84 +42,114 @@ static double secondsOnThreads(unsigned threads,
   });
 }
 
-// Accumulators: enough of them to cover the latency of the FMA units (4 cycles
-// on two units), and few enough to stay in registers.
-static constexpr int64_t kRounds = 1 << 21;
+/// Seconds of the fastest of `samples` runs of `work` on all threads.
+static double bestSeconds(int samples, unsigned threads,
+                          const std::function<void(unsigned)> &work) {
+  double best = secondsOnThreads(threads, work);
+  for (int sample = 1; sample < samples; ++sample)
+    best = std::min(best, secondsOnThreads(threads, work));
+  return best;
+}
 
-/// Defines `name`, which runs kRounds rounds of `count` FMAs of `lanes` floats
-/// and returns something that depends on all of them.
-#define FMA_LOOP(name, attributes, lanes, count)                               \
-  typedef float name##Vector __attribute__((vector_size(4 * (lanes))));        \
-  attributes static float name() {                                             \
-    name##Vector sums[count];                                                  \
-    for (int n = 0; n < (count); ++n)                                          \
-      sums[n] = name##Vector{} + float(n);                                     \
-    name##Vector factor = name##Vector{} + 0.999f;                             \
-    for (int64_t round = 0; round < kRounds; ++round) {                        \
-      _Pragma("GCC unroll 16") for (int n = 0; n < (count); ++n) {             \
-        sums[n] = sums[n] * factor + factor;                                   \
-        asm volatile("" : "+v"(sums[n]));                                      \
-      }                                                                        \
-    }                                                                          \
-    name##Vector total = sums[0];                                              \
-    for (int n = 1; n < (count); ++n)                                          \
-      total += sums[n];                                                        \
-    return total[0];                                                           \
-  }
+static constexpr int kFmaSamples = 15, kReadSamples = 8;
+static constexpr int64_t kRounds = 1 << 20;
+// Independent sums: enough of them to cover the latency of the FMA units (4
+// cycles on two units), and few enough to stay in registers.
+static constexpr int64_t kSums = 12;
 
 #if defined(__x86_64__)
-#pragma clang fp contract(fast)
-FMA_LOOP(fmaAvx512, __attribute__((target("avx512f"))), 16, 16)
-FMA_LOOP(fmaAvx2, __attribute__((target("avx2,fma"))), 8, 12)
-FMA_LOOP(fmaSse, , 4, 12)
 
-static double measureFma(unsigned threads) {
-  struct Loop {
-    float (*run)();
-    double flops;
-  } loop{fmaSse, 2.0 * 4 * 12};
-  if (__builtin_cpu_supports("avx512f"))
-    loop = {fmaAvx512, 2.0 * 16 * 16};
-  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    loop = {fmaAvx2, 2.0 * 8 * 12};
-  double best = 0;
-  for (int sample = 0; sample < 5; ++sample) {
-    double seconds = secondsOnThreads(threads, [&](unsigned) {
-      volatile float sink = loop.run();
-      (void)sink;
-    });
-    best = std::max(best, threads * kRounds * loop.flops / seconds / 1e9);
+/// Defines `name`, which runs kRounds rounds of `step` for each `sum` of kSums.
+/// The empty assembly keeps each sum in a register of its own.
+#define FMA_LOOP(name, features, Vector, Factor, broadcast, step)              \
+  __attribute__((target(features))) static void name() {                       \
+    Vector sums[kSums] = {};                                                   \
+    Factor factor = broadcast;                                                 \
+    for (int64_t round = 0; round < kRounds; ++round) {                        \
+      _Pragma("GCC unroll 16") for (int64_t n = 0; n < kSums; ++n) {           \
+        Vector &sum = sums[n];                                                 \
+        sum = step;                                                            \
+        asm volatile("" : "+v"(sum));                                          \
+      }                                                                        \
+    }                                                                          \
   }
-  return best;
+
+FMA_LOOP(fmaAvx512, "avx512f", __m512, __m512, _mm512_set1_ps(0.999f),
+         _mm512_fmadd_ps(sum, factor, factor))
+FMA_LOOP(fmaAvx2, "avx2,fma", __m256, __m256, _mm256_set1_ps(0.999f),
+         _mm256_fmadd_ps(sum, factor, factor))
+FMA_LOOP(mulAddSse, "sse2", __m128, __m128, _mm_set1_ps(0.999f),
+         _mm_add_ps(_mm_mul_ps(sum, factor), factor))
+FMA_LOOP(dotBf16, "avx512f,avx512bf16", __m512, __m512bh,
+         (__m512bh)_mm512_set1_epi16(0x3f80), // 1.0
+         _mm512_dpbf16_ps(sum, factor, factor))
+
+/// GFLOP/s of a loop whose step does `flops` operations.
+static double measureFma(void (*loop)(), int64_t flops, unsigned threads) {
+  double seconds = bestSeconds(kFmaSamples, threads, [&](unsigned) { loop(); });
+  return 1e-9 * threads * kRounds * kSums * flops / seconds;
 }
+
+FmaPeaks lathe::measureFmaPeaks(unsigned threads) {
+  threads = std::max(1u, threads);
+  FmaPeaks peaks;
+  if (__builtin_cpu_supports("avx512f"))
+    peaks.f32 = measureFma(fmaAvx512, 32, threads);
+  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    peaks.f32 = measureFma(fmaAvx2, 16, threads);
+  else
+    peaks.f32 = measureFma(mulAddSse, 8, threads);
+  if (__builtin_cpu_supports("avx512bf16"))
+    peaks.bf16 = measureFma(dotBf16, 64, threads);
+  return peaks;
+}
+
 #else
-static double measureFma(unsigned) { return 0; }
+FmaPeaks lathe::measureFmaPeaks(unsigned) { return {}; }
 #endif
 
-/// Reads 512 MB once per sample, each thread its share.
-static double measureRead(unsigned threads) {
-  constexpr size_t words = (size_t(512) << 20) / sizeof(uint64_t);
-  std::vector<uint64_t> memory(words, 1);
-  std::vector<uint64_t> sums(threads);
-  double best = 0;
-  for (int sample = 0; sample < 3; ++sample) {
-    double seconds = secondsOnThreads(threads, [&](unsigned t) {
-      const uint64_t *begin = memory.data() + words / threads * t;
-      uint64_t lanes[8] = {};
-      for (size_t i = 0; i + 8 <= words / threads; i += 8)
-        for (size_t lane = 0; lane < 8; ++lane)
-          lanes[lane] += begin[i + lane];
-      for (uint64_t lane : lanes)
-        sums[t] += lane;
-    });
-    best = std::max(best, words * sizeof(uint64_t) / seconds / 1e9);
+/// Defines `name`, which adds up `count` words, a multiple of 16, at a multiple
+/// of 64 bytes, by loads of `bytes` bytes.
+#define READ_LOOP(name, attributes, bytes)                                     \
+  typedef uint64_t name##Vector __attribute__((vector_size(bytes)));           \
+  attributes static uint64_t name(const uint64_t *words, size_t count) {       \
+    auto *vectors = reinterpret_cast<const name##Vector *>(words);             \
+    constexpr size_t sums = 128 / (bytes);                                     \
+    name##Vector sum[sums] = {};                                               \
+    for (size_t i = 0; i < count * 8 / (bytes); i += sums)                     \
+      for (size_t n = 0; n < sums; ++n)                                        \
+        sum[n] += vectors[i + n];                                              \
+    name##Vector all = {};                                                     \
+    for (name##Vector part : sum)                                              \
+      all += part;                                                             \
+    return all[0];                                                             \
   }
-  volatile uint64_t sink = sums[0];
-  (void)sink;
-  return best;
-}
 
-MachinePeaks lathe::measurePeaks(unsigned threads) {
+READ_LOOP(readNarrow, , 16)
+#if defined(__x86_64__)
+// Narrow loads do not keep enough of them in flight.
+READ_LOOP(readAvx2, __attribute__((target("avx2"))), 32)
+#endif
+
+double lathe::measureReadBandwidth(unsigned threads) {
   threads = std::max(1u, threads);
-  return {measureFma(threads), measureRead(threads)};
+  auto read = readNarrow;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2"))
+    read = readAvx2;
+#endif
+  constexpr size_t words = (size_t(512) << 20) / sizeof(uint64_t);
+  size_t share = words / threads / 16 * 16;
+  std::unique_ptr<uint64_t[], decltype(&std::free)> memory(
+      static_cast<uint64_t *>(std::aligned_alloc(64, words * sizeof(uint64_t))),
+      std::free);
+  if (!memory)
+    return 0;
+  // Pages that were never written are all one page of zeros.
+  std::fill_n(memory.get(), words, 1);
+  std::atomic<uint64_t> sink = 0;
+  double seconds = bestSeconds(kReadSamples, threads, [&](unsigned thread) {
+    sink += read(memory.get() + share * thread, share);
+  });
+  return 1e-9 * sizeof(uint64_t) * share * threads / seconds;
 }

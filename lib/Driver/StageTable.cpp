@@ -693,7 +693,7 @@ llvm::Error EntryBuilder::buildGroup(unsigned index) {
     llvm::raw_string_ostream namedOut(named);
     // With locations: errors of the lowering name nodes.
     module->print(namedOut, OpPrintingFlags().enableDebugInfo());
-    model.functions.push_back({name, named});
+    model.functions.push_back({name, named, text});
   }
   row.function = known->second;
   entry.rows.push_back(std::move(row));

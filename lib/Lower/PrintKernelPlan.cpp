@@ -33,7 +33,7 @@ static LinearSpec specOf(LinearOp linear) {
   WeightType weight = linear.getWeight().getType();
   LinearSpec spec;
   spec.inputs = weight.getDim(0);
-  spec.outputs = weight.getDim(1);
+  spec.outputs = linear.getColumns();
   spec.pairs = linear.getActs().has_value();
   spec.gated = linear.getGated();
   return spec;

@@ -309,7 +309,9 @@ void AttentionRaiser::run() {
     else if (isAttentionNode(op))
       attempts.emplace_back(op, matchAttentionNode(shapes, op));
   }
-  for (auto &[op, attempt] : attempts) {
+  // From the last to the first: what a match reads is then still there, and
+  // becomes the new attention when its turn comes.
+  for (auto &[op, attempt] : llvm::reverse(attempts)) {
     if (attempt.match && isAttentionNode(op))
       raisePresent(op);
     if (attempt.match && raise(*attempt.match, attempt.reason))

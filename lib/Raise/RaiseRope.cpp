@@ -634,13 +634,10 @@ void RopeRaiser::raiseNode(OnnxOp op) {
 
 void RopeRaiser::run() {
   SmallVector<Rotation> rotations;
-  SmallVector<OnnxOp> nodes;
-  for (auto carrier : block.getOps<OnnxOp>()) {
-    if (carrier.getOpType() == "RotaryEmbedding") {
-      nodes.push_back(carrier);
-      continue;
-    }
-    if (carrier->getNumResults() != 1)
+  SmallVector<OnnxOp> carriers(block.getOps<OnnxOp>());
+  for (OnnxOp carrier : carriers) {
+    if (carrier.getOpType() == "RotaryEmbedding" ||
+        carrier->getNumResults() != 1)
       continue;
     Value value = carrier.getOutputs()[0];
     if (!mayBeRotated(value, shapes))
@@ -663,10 +660,16 @@ void RopeRaiser::run() {
     });
     rotations.push_back(*rotation);
   }
-  for (const Rotation &rotation : rotations)
-    raise(rotation);
-  for (OnnxOp op : nodes)
-    raiseNode(op);
+  // From the last to the first: what a rotation reads is then still what the
+  // analysis knows, and becomes a rotation when its turn comes.
+  for (OnnxOp carrier : llvm::reverse(carriers)) {
+    if (carrier.getOpType() == "RotaryEmbedding") {
+      raiseNode(carrier);
+      continue;
+    }
+    if (!rotations.empty() && rotations.back().value.getDefiningOp() == carrier)
+      raise(rotations.pop_back_val());
+  }
 }
 
 void RaiseRope::runOnOperation() {

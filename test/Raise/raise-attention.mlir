@@ -136,6 +136,50 @@ func.func @nodes(%q: tensor<?x?x8xf32> {lathe.dims = ["batch", "seq", "8"], lath
 
 // -----
 
+// Attentions that read one another without anything in between: spelled out, and
+// two nodes. The last one reads the second as queries, keys and values.
+
+// CHECK-LABEL: func @chain
+// CHECK-NOT: lathe.onnx
+// CHECK: %[[A:.*]] = lathe.attention q(%arg0
+// CHECK-NOT: lathe.onnx
+// CHECK: %[[AV:.*]] = lathe.index_expr <"read(0, [i0, i2, 4*i1 + i3])">(%[[A]])
+// CHECK: %[[B:.*]] = lathe.attention q(%[[AV]] <"[i0, i1, i2, i3]">) k(%arg1
+// CHECK: %[[BV:.*]] = lathe.index_expr <"read(0, [i0, i2, 4*i1 + i3])">(%[[B]])
+// CHECK-NOT: lathe.onnx
+// CHECK: %[[C:.*]] = lathe.attention q(%[[BV]] <"[i0, i1, i2, i3]">) k(%[[BV]] <"[i0, i1, i2, i3]">) v(%[[BV]] <"[i0, i1, i2, i3]">)
+// CHECK-NOT: lathe.onnx
+// CHECK: return
+func.func @chain(%q: tensor<?x2x?x4xf32> {lathe.dims = ["batch", "2", "seq", "4"], lathe.name = "q"},
+                 %k: tensor<?x2x?x4xf32> {lathe.dims = ["batch", "2", "seq", "4"], lathe.name = "k"},
+                 %v: tensor<?x2x?x4xf32> {lathe.dims = ["batch", "2", "seq", "4"], lathe.name = "v"}) -> tensor<?x2x?x4xf32> {
+  %kt = lathe.onnx "Transpose"(%k) {perm = array<i64: 0, 1, 3, 2>, opset = 24 : i64} : (tensor<?x2x?x4xf32>) -> tensor<?x2x4x?xf32>
+  %s = lathe.onnx "MatMul"(%q, %kt) {opset = 24 : i64} : (tensor<?x2x?x4xf32>, tensor<?x2x4x?xf32>) -> tensor<?x2x?x?xf32>
+  %p = lathe.onnx "Softmax"(%s) {axis = -1 : i64, opset = 24 : i64} : (tensor<?x2x?x?xf32>) -> tensor<?x2x?x?xf32>
+  %a = lathe.onnx "MatMul"(%p, %v) {opset = 24 : i64} : (tensor<?x2x?x?xf32>, tensor<?x2x?x4xf32>) -> tensor<?x2x?x4xf32>
+  %b = lathe.onnx "Attention"(%a, %k, %v) {opset = 24 : i64} : (tensor<?x2x?x4xf32>, tensor<?x2x?x4xf32>, tensor<?x2x?x4xf32>) -> tensor<?x2x?x4xf32>
+  %c = lathe.onnx "Attention"(%b, %b, %b) {is_causal = 1 : i64, opset = 24 : i64} : (tensor<?x2x?x4xf32>, tensor<?x2x?x4xf32>, tensor<?x2x?x4xf32>) -> tensor<?x2x?x4xf32>
+  return %c : tensor<?x2x?x4xf32>
+}
+
+// -----
+
+// With the heads in the columns there is nothing in between.
+
+// CHECK-LABEL: func @chain_of_columns
+// CHECK-NEXT: %[[A:.*]] = lathe.attention q(%arg0 <"[i0, i2, 4*i1 + i3]">) k(%arg0 <{{.*}}>) v(%arg0 <
+// CHECK-NEXT: %[[B:.*]] = lathe.attention q(%[[A]] <"[i0, i2, 4*i1 + i3]">) k(%[[A]] <{{.*}}>) v(%[[A]] <
+// CHECK-NEXT: %[[C:.*]] = lathe.attention q(%[[B]] <"[i0, i2, 4*i1 + i3]">) k(%[[B]] <{{.*}}>) v(%[[B]] <
+// CHECK-NEXT: return %[[C]]
+func.func @chain_of_columns(%q: tensor<?x?x8xf32> {lathe.dims = ["batch", "seq", "8"], lathe.name = "q"}) -> tensor<?x?x8xf32> {
+  %a = lathe.onnx "Attention"(%q, %q, %q) {q_num_heads = 2 : i64, kv_num_heads = 2 : i64, opset = 24 : i64} : (tensor<?x?x8xf32>, tensor<?x?x8xf32>, tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
+  %b = lathe.onnx "Attention"(%a, %a, %a) {q_num_heads = 2 : i64, kv_num_heads = 2 : i64, opset = 24 : i64} : (tensor<?x?x8xf32>, tensor<?x?x8xf32>, tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
+  %c = lathe.onnx "Attention"(%b, %b, %b) {q_num_heads = 2 : i64, kv_num_heads = 2 : i64, opset = 24 : i64} : (tensor<?x?x8xf32>, tensor<?x?x8xf32>, tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
+  return %c : tensor<?x?x8xf32>
+}
+
+// -----
+
 // Why not, at the Softmax: heads are mixed, the probabilities are a result, a
 // constant that is too weak below the scale. A Softmax without products is no
 // attention at all.

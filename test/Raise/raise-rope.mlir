@@ -91,6 +91,47 @@ func.func @node(%x: tensor<?x2x?x4xf32> {lathe.dims = ["batch", "2", "seq", "4"]
 
 // -----
 
+// Rotations that read one another: two nodes, one that is spelled out, and a node
+// again.
+
+// CHECK-LABEL: func @chain
+// CHECK-NOT: lathe.onnx
+// CHECK: %[[A:.*]] = lathe.rope half %arg0
+// CHECK-NOT: lathe.onnx
+// CHECK: %[[B:.*]] = lathe.rope half %[[A]]
+// CHECK-NOT: lathe.onnx
+// CHECK: %[[C:.*]] = lathe.rope half %[[B]]
+// CHECK-NOT: lathe.onnx
+// CHECK: %[[D:.*]] = lathe.rope interleaved %
+// CHECK-NOT: lathe.onnx
+// CHECK: return %[[D]]
+func.func @chain(%x: tensor<?x3x8xf32> {lathe.dims = ["batch", "3", "8"], lathe.name = "x"},
+                 %p: tensor<?x3xi64> {lathe.dims = ["batch", "3"], lathe.name = "p"}) -> tensor<?x3x8xf32> {
+  %cos = arith.constant dense<[[0.5, 0.25], [1.0, 2.0], [3.0, 4.0]]> : tensor<3x2xf32>
+  %sin = arith.constant dense<[[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]> : tensor<3x2xf32>
+  %cosx = arith.constant dense<[[0.5, 0.25, 0.5, 0.25], [1.0, 2.0, 1.0, 2.0], [3.0, 4.0, 3.0, 4.0]]> : tensor<3x4xf32>
+  %sinx = arith.constant dense<[[0.1, 0.2, 0.1, 0.2], [0.3, 0.4, 0.3, 0.4], [0.5, 0.6, 0.5, 0.6]]> : tensor<3x4xf32>
+  %sizes = arith.constant dense<2> : tensor<2xi64>
+  %split = arith.constant dense<[0, 0, 2, 4]> : tensor<4xi64>
+  %merge = arith.constant dense<[0, 0, 8]> : tensor<3xi64>
+  %a = lathe.onnx "RotaryEmbedding"(%x, %cos, %sin, %p) {num_heads = 2 : i64, opset = 24 : i64} : (tensor<?x3x8xf32>, tensor<3x2xf32>, tensor<3x2xf32>, tensor<?x3xi64>) -> tensor<?x3x8xf32>
+  %b = lathe.onnx "RotaryEmbedding"(%a, %cos, %sin, %p) {num_heads = 2 : i64, opset = 24 : i64} : (tensor<?x3x8xf32>, tensor<3x2xf32>, tensor<3x2xf32>, tensor<?x3xi64>) -> tensor<?x3x8xf32>
+  %b4 = lathe.onnx "Reshape"(%b, %split) {opset = 24 : i64} : (tensor<?x3x8xf32>, tensor<4xi64>) -> tensor<?x3x2x4xf32>
+  %bt = lathe.onnx "Transpose"(%b4) {perm = array<i64: 0, 2, 1, 3>, opset = 24 : i64} : (tensor<?x3x2x4xf32>) -> tensor<?x2x3x4xf32>
+  %lo, %hi = lathe.onnx "Split"(%bt, %sizes) {axis = 3 : i64, opset = 24 : i64} : (tensor<?x2x3x4xf32>, tensor<2xi64>) -> (tensor<?x2x3x2xf32>, tensor<?x2x3x2xf32>)
+  %neg = lathe.onnx "Neg"(%hi) {opset = 24 : i64} : (tensor<?x2x3x2xf32>) -> tensor<?x2x3x2xf32>
+  %rot = lathe.onnx "Concat"(%neg, %lo) {axis = -1 : i64, opset = 24 : i64} : (tensor<?x2x3x2xf32>, tensor<?x2x3x2xf32>) -> tensor<?x2x3x4xf32>
+  %bc = lathe.onnx "Mul"(%bt, %cosx) {opset = 24 : i64} : (tensor<?x2x3x4xf32>, tensor<3x4xf32>) -> tensor<?x2x3x4xf32>
+  %rs = lathe.onnx "Mul"(%rot, %sinx) {opset = 24 : i64} : (tensor<?x2x3x4xf32>, tensor<3x4xf32>) -> tensor<?x2x3x4xf32>
+  %c4 = lathe.onnx "Add"(%bc, %rs) {opset = 24 : i64} : (tensor<?x2x3x4xf32>, tensor<?x2x3x4xf32>) -> tensor<?x2x3x4xf32>
+  %ct = lathe.onnx "Transpose"(%c4) {perm = array<i64: 0, 2, 1, 3>, opset = 24 : i64} : (tensor<?x2x3x4xf32>) -> tensor<?x3x2x4xf32>
+  %c = lathe.onnx "Reshape"(%ct, %merge) {opset = 24 : i64} : (tensor<?x3x2x4xf32>, tensor<3xi64>) -> tensor<?x3x8xf32>
+  %d = lathe.onnx "RotaryEmbedding"(%c, %cos, %sin, %p) {num_heads = 2 : i64, interleaved = 1 : i64, opset = 24 : i64} : (tensor<?x3x8xf32>, tensor<3x2xf32>, tensor<3x2xf32>, tensor<?x3xi64>) -> tensor<?x3x8xf32>
+  return %d : tensor<?x3x8xf32>
+}
+
+// -----
+
 // No rotations: the halves have other angles; both signs are plus.
 
 // CHECK-LABEL: func @neither

@@ -120,7 +120,7 @@ llvm::Error cli::runBench() {
                          : llvm::hardware_concurrency().compute_thread_count();
   double gflops = 2 * macsOf(session) / median / 1e6;
   double rss = peakRssMegabytes(); // before the peaks take memory of their own
-  double peak = measurePeaks(threads).gflops;
+  double peak = measureFmaPeaks(threads).f32;
   double weights = loaded->program->manifest().weights.bytes / 1e6;
   if (options.json) {
     printJson(llvm::json::Object{{"entry", *entry},

@@ -56,8 +56,7 @@ llvm::Error cli::runCalibrate() {
   ProgressLine line(llvm::errs().is_displayed() && !options.json);
   CalibrateOptions calibrate;
   calibrate.passes = forOption;
-  calibrate.compile.targets = {*target};
-  calibrate.compile.threads = options.threads;
+  calibrate.compile = compileOptions({*target});
   calibrate.run.limit = limitOption;
   calibrate.run.positions = seqOption;
   calibrate.run.memory = memoryOption << 20;

@@ -7,6 +7,7 @@
 
 #include "Command.h"
 #include "lathe/Driver/Recipe.h"
+#include "lathe/Driver/StageCache.h"
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -22,13 +23,14 @@ ModelOptions cli::options;
 
 namespace cl = llvm::cl;
 
-/// Commands that take a model, and those that compile one.
-#define EVERY_COMMAND                                                          \
-  cl::sub(subCommand("inspect")), cl::sub(subCommand("run")),                  \
-      cl::sub(subCommand("compare")), cl::sub(subCommand("eval")),             \
-      cl::sub(subCommand("generate")), cl::sub(subCommand("bench")),           \
-      cl::sub(subCommand("compile")), cl::sub(subCommand("calibrate")),        \
-      cl::sub(subCommand("compress")), cl::sub(subCommand("report"))
+/// Commands that compile a model, and those that take one.
+#define COMPILING_COMMANDS                                                     \
+  cl::sub(subCommand("run")), cl::sub(subCommand("compare")),                  \
+      cl::sub(subCommand("eval")), cl::sub(subCommand("generate")),            \
+      cl::sub(subCommand("bench")), cl::sub(subCommand("compile")),            \
+      cl::sub(subCommand("calibrate")), cl::sub(subCommand("compress")),       \
+      cl::sub(subCommand("report"))
+#define EVERY_COMMAND cl::sub(subCommand("inspect")), COMPILING_COMMANDS
 
 static cl::opt<std::string, true> modelOption(cl::Positional, cl::Required,
                                               cl::desc("MODEL"),
@@ -47,14 +49,18 @@ static cl::opt<std::string, true> externalDataOption(
     cl::desc("A further folder in which the model's external data may lie"),
     cl::location(options.externalDataRoot), EVERY_COMMAND);
 // The variable is how every part of the compiler knows the folder.
-static cl::opt<std::string>
-    cacheOption("cache-dir", cl::value_desc("DIR"),
-                cl::desc("Where payloads that passes make are kept (default: "
-                         "$LATHE_CACHE_DIR, else the user's cache folder)"),
-                cl::callback([](const std::string &folder) {
-                  setenv("LATHE_CACHE_DIR", folder.c_str(), /*overwrite=*/1);
-                }),
-                EVERY_COMMAND);
+static cl::opt<std::string> cacheOption(
+    "cache-dir", cl::value_desc("DIR"),
+    cl::desc("Where payloads that passes make and compiled stages are "
+             "kept (default: $LATHE_CACHE_DIR, else the user's "
+             "cache folder)"),
+    cl::callback([](const std::string &folder) {
+      setenv("LATHE_CACHE_DIR", folder.c_str(), /*overwrite=*/1);
+    }),
+    EVERY_COMMAND);
+static cl::opt<bool, true>
+    noCacheOption("no-cache", cl::desc("Compile every stage, and keep none"),
+                  cl::location(options.noCache), COMPILING_COMMANDS);
 static cl::opt<std::string, true>
     pipelineOption("pipeline", cl::value_desc("PASS{options},..."),
                    cl::desc("Passes applied to the model first"),
@@ -75,7 +81,8 @@ static cl::opt<std::string, true>
 static cl::opt<unsigned, true>
     threadsOption("threads", cl::value_desc("N"),
                   cl::desc("Threads (default: all cores)"),
-                  cl::location(options.threads), EVERY_COMMAND);
+                  cl::location(options.threads), EVERY_COMMAND,
+                  cl::sub(subCommand("doctor")));
 static cl::opt<bool, true> jsonOption("json",
                                       cl::desc("One JSON object on stdout"),
                                       cl::location(options.json), EVERY_COMMAND,
@@ -226,6 +233,15 @@ llvm::Expected<CpuTarget> cli::runnableTarget() {
   return target;
 }
 
+CompileOptions cli::compileOptions(std::vector<CpuTarget> targets) {
+  CompileOptions compile;
+  compile.targets = std::move(targets);
+  compile.threads = options.threads;
+  if (!options.noCache)
+    compile.cacheFolder = StageCache::defaultFolder();
+  return compile;
+}
+
 llvm::Expected<LoadedProgram>
 cli::compileProgram(Model model, std::vector<std::string> entries) {
   LoadedProgram result;
@@ -233,9 +249,7 @@ cli::compileProgram(Model model, std::vector<std::string> entries) {
   auto target = runnableTarget();
   if (!target)
     return target.takeError();
-  CompileOptions compile;
-  compile.targets = {*target};
-  compile.threads = options.threads;
+  CompileOptions compile = compileOptions({*target});
   compile.entries = presentEntries(*model.module, entries);
   if (!entries.empty() && compile.entries.empty())
     return llvm::createStringError(options.model + ": has no entry '" +

@@ -43,6 +43,7 @@ struct ModelOptions {
   std::string precision = "f32";
   std::string cpu = "native", target = "cpu";
   unsigned threads = 0;
+  bool noCache = false;
   bool json = false;
 };
 extern ModelOptions options;
@@ -65,6 +66,9 @@ llvm::Expected<Model> loadModel();
 /// The one level of `--mcpu`, for code that runs here: an error if this machine
 /// does not run it.
 llvm::Expected<CpuTarget> runnableTarget();
+
+/// What the options say of compiling for `targets`.
+CompileOptions compileOptions(std::vector<CpuTarget> targets);
 
 /// A program ready to run, and what making it took.
 struct LoadedProgram {

@@ -29,9 +29,7 @@ llvm::Error cli::runCompile() {
     return model.takeError();
   if (!model->module)
     return llvm::createStringError(options.model + ": is compiled already");
-  CompileOptions compile;
-  compile.targets = std::move(*targets);
-  compile.threads = options.threads;
+  CompileOptions compile = compileOptions(std::move(*targets));
   bool showsProgress = llvm::errs().is_displayed() && !options.json;
   if (showsProgress)
     compile.progress = [](unsigned done, unsigned all) {
@@ -47,6 +45,7 @@ llvm::Error cli::runCompile() {
   for (const CompiledModel::Library &library : compiled->libraries)
     levels.push_back(library.level);
   unsigned functions = compiled->libraries.front().objects.size(), stages = 0;
+  unsigned cached = compiled->cached;
   for (const rt::Entry &entry : compiled->manifest.entries)
     stages += entry.stages.size();
   auto bytes = writeFolder(std::move(*compiled), getPayloads(*model->module),
@@ -61,13 +60,17 @@ llvm::Error cli::runCompile() {
                                  {"bytes", int64_t(*bytes)},
                                  {"stages", stages},
                                  {"functions", functions},
+                                 {"cached", cached},
                                  {"levels", llvm::json::Array(levels)}});
     return llvm::Error::success();
   }
   llvm::outs() << llvm::formatv(
-      "{0}: {1} stages of {2} distinct functions for {3}, {4:f1} MB, {5:f1} "
-      "s\n",
+      "{0}: {1} stages of {2} distinct functions for {3}, {4:f1} MB, {5:f1} s",
       folderOption, stages, functions, llvm::join(levels, ", "), *bytes / 1e6,
       seconds);
+  if (cached > 0)
+    llvm::outs() << ", " << cached << " of " << functions * levels.size()
+                 << " functions from the cache";
+  llvm::outs() << "\n";
   return llvm::Error::success();
 }

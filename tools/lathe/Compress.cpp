@@ -139,8 +139,7 @@ llvm::Error cli::runCompress() {
   ProgressLine line(llvm::errs().is_displayed() && !options.json);
   CalibrateOptions calibrate;
   calibrate.passes = methodsOption;
-  calibrate.compile.targets = {*target};
-  calibrate.compile.threads = options.threads;
+  calibrate.compile = compileOptions({*target});
   calibrate.run.limit = limitOption;
   calibrate.run.positions = seqOption;
   calibrate.output = inFolder(folder, "model.profile");

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Command.h"
+#include "Run.h"
 #include "lathe/Driver/MachinePeaks.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -32,12 +33,58 @@ static const Helper helpers[] = {
     {"ptxas", "assembles PTX to cubins; optional", "nvidia-cuda-toolkit"},
 };
 
+static llvm::cl::opt<bool>
+    peaksOption("peaks", llvm::cl::desc("Measure the peaks of --threads alone"),
+                llvm::cl::sub(subCommand("doctor")));
+
+namespace {
+
+/// What so many threads can do at most.
+struct Peaks {
+  unsigned threads;
+  FmaPeaks fma;
+  double read; ///< GB/s
+};
+
+} // namespace
+
+static Peaks measurePeaks(unsigned threads) {
+  return {threads, measureFmaPeaks(threads), measureReadBandwidth(threads)};
+}
+
+static json::Object toJson(const Peaks &peaks) {
+  return json::Object{{"threads", peaks.threads},
+                      {"f32", peaks.fma.f32},
+                      {"bf16", peaks.fma.bf16},
+                      {"read", peaks.read}};
+}
+
+static void print(const Peaks &peaks) {
+  std::string who = std::to_string(peaks.threads) +
+                    (peaks.threads == 1 ? " thread" : " threads");
+  llvm::outs() << llvm::formatv("{0,-15} f32 {1:f1} GFLOP/s, ", who,
+                                peaks.fma.f32);
+  if (peaks.fma.bf16 > 0)
+    llvm::outs() << llvm::formatv("bf16 {0:f1} GFLOP/s, ", peaks.fma.bf16);
+  llvm::outs() << llvm::formatv("memory read {0:f1} GB/s\n", peaks.read);
+}
+
 /// The CUDA driver, which the GPU path opens at run time.
 static bool hasGpuDriver() { return llvm::sys::fs::exists("/dev/nvidia0"); }
 
 llvm::Error cli::runDoctor() {
-  unsigned cores = llvm::hardware_concurrency().compute_thread_count();
-  MachinePeaks one = measurePeaks(1), all = measurePeaks(cores);
+  auto pool = makePool(); // which says how many threads there are at most
+  if (!pool)
+    return pool.takeError();
+  Peaks all = measurePeaks((*pool)->threads());
+  if (peaksOption) {
+    if (options.json)
+      printJson(toJson(all));
+    else
+      print(all);
+    return llvm::Error::success();
+  }
+  Peaks one = all.threads == 1 ? all : measurePeaks(1);
   std::vector<std::string> levels = rt::cpuLevels();
   json::Array found, missing;
   for (const Helper &helper : helpers) {
@@ -51,6 +98,7 @@ llvm::Error cli::runDoctor() {
           {"get", std::string("apt-get install ") + helper.package}});
   }
   std::string cpu = llvm::sys::getHostCPUName().str();
+  unsigned cores = llvm::hardware_concurrency().compute_thread_count();
   if (options.json) {
     json::Array levelArray;
     for (const std::string &level : levels)
@@ -60,10 +108,13 @@ llvm::Error cli::runDoctor() {
                                  {"cpu", cpu},
                                  {"cores", cores},
                                  {"levels", std::move(levelArray)},
-                                 {"peak_gflops_1", one.gflops},
-                                 {"peak_gflops", all.gflops},
-                                 {"read_gbs_1", one.gigabytesPerSecond},
-                                 {"read_gbs", all.gigabytesPerSecond},
+                                 {"threads", all.threads},
+                                 {"peak_gflops_1", one.fma.f32},
+                                 {"peak_gflops", all.fma.f32},
+                                 {"peak_bf16_gflops_1", one.fma.bf16},
+                                 {"peak_bf16_gflops", all.fma.bf16},
+                                 {"read_gbs_1", one.read},
+                                 {"read_gbs", all.read},
                                  {"gpu", hasGpuDriver()},
                                  {"found", std::move(found)},
                                  {"missing", std::move(missing)}});
@@ -72,14 +123,11 @@ llvm::Error cli::runDoctor() {
   llvm::raw_ostream &out = llvm::outs();
   out << "Lathe " LATHE_VERSION ", LLVM " LLVM_VERSION_STRING "\n"
       << "CPU " << cpu << ", " << cores << " cores, levels "
-      << llvm::join(levels, ", ") << "\n"
-      << llvm::formatv("f32 FMA peak    {0,8:f1} GFLOP/s on one thread, "
-                       "{1,8:f1} on {2}\n",
-                       one.gflops, all.gflops, cores)
-      << llvm::formatv("memory read     {0,8:f1} GB/s on one thread,    "
-                       "{1,8:f1} on {2}\n",
-                       one.gigabytesPerSecond, all.gigabytesPerSecond, cores)
-      << "GPU             " << (hasGpuDriver() ? "found" : "none") << "\n";
+      << llvm::join(levels, ", ") << "\n";
+  print(one);
+  if (all.threads > 1)
+    print(all);
+  out << "GPU             " << (hasGpuDriver() ? "found" : "none") << "\n";
   for (const json::Value &entry : found)
     out << llvm::formatv("{0,-15} {1}\n",
                          *entry.getAsObject()->getString("name"),

@@ -51,7 +51,7 @@ llvm::Error cli::runGenerate() {
   if (!result)
     return result.takeError();
   double decode = result->medianDecodeMs();
-  double read = measurePeaks((*pool)->threads()).gigabytesPerSecond;
+  double read = measureReadBandwidth((*pool)->threads());
   double percent =
       decode > 0 ? 100 * result->bytesPerToken / (decode * 1e6) / read : 0;
   if (options.json) {

@@ -249,7 +249,10 @@ def FuseSiblings : Lathe_CompressPass<"lathe-fuse-siblings"> {
 
     Two linears that only a product reads, with or without an activation in
     between, are a gated linear unit: they become one `gated` linear, whose
-    kernel has columns of both side by side and stores the product alone.
+    kernel has columns of both side by side and stores the product alone. So
+    does one linear of which only a product of its two halves is read, in either
+    order, as models have it whose weights of gate and up are merged already; it
+    keeps its weight and its site.
 
     The merged weight and linear are named after all of them, and the sites of
     the single ones exist no more, so this pass comes after those that name
@@ -285,6 +288,16 @@ def FuseSiblings : Lathe_CompressPass<"lathe-fuse-siblings"> {
       lathe.yield %m : f32
     } {gated, site = #lathe.site<"blocks.0.ffn.gate_up">} : ... -> tensor<?x?x128xf32>
     ```
+
+    Before:
+    ```mlir
+    %gu = lathe.linear %x, %w {site = #lathe.site<"blocks.0.ffn.gate_up">} : ... -> tensor<?x?x256xf32>
+    %g = lathe.index_expr <"read(0, [i0, i1, i2])">(%gu) ... -> tensor<?x?x128xf32>
+    %r = lathe.activation relu %g : tensor<?x?x128xf32>
+    %u = lathe.index_expr <"read(0, [i0, i1, i2 + 128])">(%gu) ... -> tensor<?x?x128xf32>
+    %y = lathe.onnx "Mul"(%r, %u) ...
+    ```
+    After: the same as above, with the weight as it was.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect"];

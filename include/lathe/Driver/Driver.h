@@ -52,6 +52,9 @@ struct CompileOptions {
   unsigned threads = 0;
   /// Entries to compile; all when empty.
   std::vector<std::string> entries;
+  /// Where the code of stages is kept and looked for (StageCache.h); empty:
+  /// everything is compiled.
+  std::string cacheFolder;
   /// Called after each compiled function with the number done and of all, each
   /// level's counted.
   std::function<void(unsigned, unsigned)> progress;
@@ -76,6 +79,8 @@ struct CompiledModel {
     PartLayout layout;
   };
   std::vector<PackedPart> parts;
+  /// Objects of all levels that were not compiled, but kept from before.
+  unsigned cached = 0;
 };
 
 /// Compiles the entries of a model at the structure level. All problems of all

@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// Measures the two ceilings that kernels are compared with.
+/// Measures the ceilings that kernels are compared with.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -15,14 +15,19 @@
 
 namespace lathe {
 
-struct MachinePeaks {
-  double gflops = 0; ///< f32 FMA from registers, all threads together
-  double gigabytesPerSecond = 0; ///< reading memory larger than the caches
+/// Multiply-adds from registers, in GFLOP/s of all threads together; 0 where
+/// there is no instruction for it that is known here.
+struct FmaPeaks {
+  double f32 = 0;
+  double bf16 = 0; ///< dot products of pairs, summed in f32
 };
 
-/// Runs register-only FMA loops and a read stream over 512 MB on `threads`
-/// threads, about 0.3 s in all, and returns the best of several samples.
-MachinePeaks measurePeaks(unsigned threads);
+/// The best of 15 runs of a few milliseconds each.
+FmaPeaks measureFmaPeaks(unsigned threads);
+
+/// GB/s at which `threads` threads together read 512 MiB, each its share: the
+/// best of 8 runs.
+double measureReadBandwidth(unsigned threads);
 
 } // namespace lathe
 

@@ -32,6 +32,9 @@ namespace lathe {
 struct StageFunction {
   std::string name; ///< exported symbol
   std::string text; ///< a module with the one function @name
+  /// The text without the name and without locations: the same for equal stages
+  /// of all models.
+  std::string content;
 };
 
 /// One row of an entry's stage table, with references into the model's parts.

@@ -79,8 +79,8 @@ def PrintKernelPlan : Pass<"lathe-print-kernel-plan", "::mlir::ModuleOp"> {
   let summary = "Prints how the kernels of linears are cut";
   let description = [{
     Prints to stdout, for every function, the CPU level and a line per linear:
-    its site, K and N, and what the cost model of the kernels (LinearPlan.h)
-    chose for them on this level:
+    its site, K and N (of a gated one half of the weight's columns), and what
+    the cost model of the kernels (LinearPlan.h) chose for them on this level:
 
     * `tile` rows x columns of sums that stay in registers with many rows, then
       the tiles of fewer rows: the last rows of a long run, or all of a short

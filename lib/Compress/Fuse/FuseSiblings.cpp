@@ -12,6 +12,9 @@
 // of two results moves into the kernel; a linear with any other reader stays
 // alone, because a copy would cost more than is won.
 //
+// Some models have gate and up of a gated linear unit in one weight from the
+// beginning. That linear needs no others, only the product of its halves.
+//
 //===----------------------------------------------------------------------===//
 
 #include "lathe/Compress/Fuse/FuseSiblings.h"
@@ -20,13 +23,18 @@
 #include "lathe/Dialect/ModuleRecord.h"
 #include "lathe/IndexExpr/Text.h"
 #include "lathe/Lower/Activation.h"
+#include "lathe/Raise/SymbolicShapes.h"
 #include "lathe/Report/Report.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
+#include <array>
+#include <memory>
 #include <numeric>
 
 namespace lathe {
@@ -115,18 +123,48 @@ static Reader getReader(OpOperand &use, int64_t offset) {
 
 namespace {
 
-/// Linears of one block with the same x that become one.
-struct Siblings {
-  SmallVector<LinearOp, 3> members;
-  /// The product of two members that becomes the epilogue; null when readers
-  /// read the members' columns instead.
-  OnnxOp product;
-};
-
-/// A factor of such a product: a linear, and perhaps an activation behind it.
+/// A factor of a product that becomes an epilogue: a linear or half of its
+/// columns, and perhaps an activation behind it.
 struct Factor {
   LinearOp linear;
+  /// What shows half of the columns; null for all.
+  IndexExprOp view;
   ActivationOp activation;
+  /// The sum of the gated linear that the factor is: 0 or 1.
+  unsigned sum = 0;
+};
+
+/// Both factors, in their order.
+using Factors = std::array<Factor, 2>;
+
+/// Linears of one block with the same x that become one, or one linear whose
+/// halves are multiplied.
+struct Siblings {
+  SmallVector<LinearOp, 3> members;
+  /// The product that becomes the epilogue, and its factors; null when readers
+  /// read the members' columns instead.
+  OnnxOp product;
+  Factors factors;
+
+  bool isMerged() const { return members.size() == 1; }
+};
+
+/// The shapes of entries, which are analysed when they are asked for.
+class EntryShapes {
+public:
+  /// Null outside of entries.
+  const SymbolicShapes *operator()(Operation *op) {
+    auto entry = op->getParentOfType<func::FuncOp>();
+    if (!entry)
+      return nullptr;
+    std::unique_ptr<SymbolicShapes> &shapes = analyses[entry];
+    if (!shapes)
+      shapes = std::make_unique<SymbolicShapes>(entry);
+    return shapes.get();
+  }
+
+private:
+  DenseMap<Operation *, std::unique_ptr<SymbolicShapes>> analyses;
 };
 
 } // namespace
@@ -178,7 +216,38 @@ static SiblingKey getKey(LinearOp linear) {
           elementOf(linear.getWeight()), elementOf(linear.getBias())};
 }
 
-/// `value` as a factor that nothing else reads; a null linear when it is none.
+/// The first column of `linear` that `view` shows, if it shows neighbouring
+/// columns of all rows.
+static std::optional<int64_t> getFirstColumn(IndexExprOp view, LinearOp linear,
+                                             const SymbolicShapes &shapes) {
+  std::optional<ArrayRef<Poly>> all = shapes.shapeOf(linear.getResult()),
+                                shown = shapes.shapeOf(view.getResult());
+  if (!all || !shown || all->size() != shown->size() ||
+      all->drop_back() != shown->drop_back())
+    return std::nullopt;
+  IndexExprContext terms;
+  IndexExpr form =
+      llvm::cantFail(parseIndexExpr(terms, view.getForm().getText()));
+  Atom read = form.isPoly() ? form.poly().getAtom() : Atom();
+  if (!read || read.kind() != AtomKind::Read)
+    return std::nullopt;
+  auto coordOf = [&](unsigned k) {
+    return (*shown)[k].isConstant(1) ? terms.zero() : terms.coord(k);
+  };
+  unsigned last = shown->size() - 1;
+  for (unsigned k = 0; k < last; ++k)
+    if (read.operands()[k] != coordOf(k))
+      return std::nullopt;
+  Poly first = read.operands()[last] - coordOf(last);
+  return first ? first.getConstantInt() : std::nullopt;
+}
+
+static bool isF32(Value value) {
+  return getElementTypeOrSelf(value.getType()).isF32();
+}
+
+/// `value` as a factor that only its product reads, or half of a linear that
+/// only two halves read; a null linear when it is none.
 static Factor matchFactor(Value value) {
   Factor factor;
   if (auto activation = value.getDefiningOp<ActivationOp>()) {
@@ -187,34 +256,70 @@ static Factor matchFactor(Value value) {
     factor.activation = activation;
     value = activation.getX();
   }
+  auto view = value.getDefiningOp<IndexExprOp>();
+  if (view && value.hasOneUse() && isF32(view) &&
+      view.getInputs().size() == 1) {
+    factor.view = view;
+    value = view.getInputs()[0];
+  }
   factor.linear = value.getDefiningOp<LinearOp>();
-  bool fits = factor.linear && value.hasOneUse() &&
-              hasOwnWeights(factor.linear) &&
-              getElementTypeOrSelf(value.getType()).isF32();
+  bool fits = factor.linear && value.hasNUses(factor.view ? 2 : 1) &&
+              hasOwnWeights(factor.linear) && isF32(value);
   return fits ? factor : Factor();
 }
 
+/// Whether the factors are the two halves of one linear; says which is which.
+static bool matchHalves(Factors &factors, EntryShapes &entries) {
+  LinearOp linear = factors[0].linear;
+  const SymbolicShapes *shapes = entries(linear);
+  int64_t columns = getColumns(linear);
+  if (!shapes || columns % 2 != 0)
+    return false;
+  for (Factor &factor : factors) {
+    auto type = cast<RankedTensorType>(factor.view.getType());
+    std::optional<int64_t> first = getFirstColumn(factor.view, linear, *shapes);
+    if (!first || type.getShape().back() != columns / 2 ||
+        (*first != 0 && *first != columns / 2))
+      return false;
+    factor.sum = *first == 0 ? 0 : 1;
+  }
+  return factors[0].sum != factors[1].sum;
+}
+
 /// The linears behind a gated linear unit that ends in `product`.
-static std::optional<Siblings> matchGated(OnnxOp product) {
+static std::optional<Siblings> matchGated(OnnxOp product,
+                                          EntryShapes &entries) {
   if (!product.is("Mul") || product->getNumOperands() != 2)
     return std::nullopt;
-  LinearOp left = matchFactor(product->getOperand(0)).linear;
-  LinearOp right = matchFactor(product->getOperand(1)).linear;
-  if (!left || !right || left == right || getKey(left) != getKey(right) ||
-      getColumns(left) != getColumns(right))
+  Factors factors = {matchFactor(product->getOperand(0)),
+                     matchFactor(product->getOperand(1))};
+  LinearOp left = factors[0].linear, right = factors[1].linear;
+  if (!left || !right)
     return std::nullopt;
-  return Siblings{{left, right}, product};
+  if (factors[0].view && factors[1].view) {
+    if (left != right || !matchHalves(factors, entries))
+      return std::nullopt;
+    return Siblings{{left}, product, factors};
+  }
+  if (factors[0].view || factors[1].view || left == right ||
+      getKey(left) != getKey(right) || getColumns(left) != getColumns(right))
+    return std::nullopt;
+  factors[1].sum = 1;
+  return Siblings{{left, right}, product, factors};
 }
 
 /// The groups of `block`.
-static SmallVector<Siblings> findSiblings(Block &block) {
+static SmallVector<Siblings> findSiblings(Block &block, EntryShapes &entries) {
   SmallVector<Siblings> result;
+  llvm::SmallDenseSet<Operation *> gated;
   for (auto node : block.getOps<OnnxOp>())
-    if (std::optional<Siblings> gated = matchGated(node))
-      result.push_back(*gated);
+    if (std::optional<Siblings> group = matchGated(node, entries)) {
+      gated.insert(group->members.begin(), group->members.end());
+      result.push_back(*group);
+    }
   llvm::MapVector<SiblingKey, Siblings> groups;
   for (auto linear : block.getOps<LinearOp>())
-    if (canJoin(linear))
+    if (!gated.contains(linear) && canJoin(linear))
       groups[getKey(linear)].members.push_back(linear);
   for (auto &[key, group] : groups)
     if (group.members.size() > 1 && canShift(group.members))
@@ -347,22 +452,23 @@ static void replaceColumns(ArrayRef<LinearOp> members, WeightOp weight,
   }
 }
 
-/// One gated linear in the place of `product` and its factors.
-static void replaceProduct(OnnxOp product, WeightOp weight, WeightOp bias,
-                           SiteAttr site) {
-  Factor factors[] = {matchFactor(product->getOperand(0)),
-                      matchFactor(product->getOperand(1))};
+/// One gated linear in the place of a product and its factors.
+static void replaceProduct(const Siblings &group, WeightOp weight,
+                           WeightOp bias, SiteAttr site) {
+  OnnxOp product = group.product;
   OpBuilder builder(product);
   Value old = product->getResult(0);
-  LinearOp fused = createFused(builder, {factors[0].linear, factors[1].linear},
-                               old.getType(), weight, bias, site);
+  LinearOp fused =
+      createFused(builder, group.members, old.getType(), weight, bias, site);
   fused.setGated(true);
 
   ImplicitLocOpBuilder scalars(product.getLoc(), builder);
   Block *block = scalars.createBlock(&fused.getEpilogue());
+  for (unsigned n = 0; n < 2; ++n)
+    block->addArgument(scalars.getF32Type(), scalars.getLoc());
   SmallVector<Value> values;
-  for (const Factor &factor : factors) {
-    Value value = block->addArgument(scalars.getF32Type(), scalars.getLoc());
+  for (const Factor &factor : group.factors) {
+    Value value = block->getArgument(factor.sum);
     if (ActivationOp activation = factor.activation)
       value = emitActivation(scalars, activation.getKind(), value);
     values.push_back(value);
@@ -372,10 +478,28 @@ static void replaceProduct(OnnxOp product, WeightOp weight, WeightOp bias,
 
   old.replaceAllUsesWith(fused.getResult());
   product.erase();
-  for (const Factor &factor : factors) {
+  for (Factor factor : group.factors) {
     if (factor.activation)
-      factor.activation->erase();
-    eraseLinear(factor.linear);
+      factor.activation.erase();
+    if (factor.view)
+      factor.view.erase();
+  }
+  for (LinearOp linear : group.members)
+    eraseLinear(linear);
+}
+
+/// What `value` uses; null for null.
+static WeightOp lookUp(SymbolTable &symbols, Value value) {
+  UseWeightOp use = getUse(value);
+  return use ? symbols.lookup<WeightOp>(use.getWeight()) : WeightOp();
+}
+
+/// Multiplies the halves of one linear in its kernel, in all its places.
+static void fuseHalves(SymbolTable &symbols, ArrayRef<Siblings> places) {
+  for (const Siblings &place : places) {
+    LinearOp linear = place.members.front();
+    replaceProduct(place, lookUp(symbols, linear.getWeight()),
+                   lookUp(symbols, linear.getBias()), linear.getSiteAttr());
   }
 }
 
@@ -385,12 +509,9 @@ static void fuse(SymbolTable &symbols, ArrayRef<Siblings> places) {
   SiteAttr site = joinSites(members);
   SmallVector<WeightOp> weights, biases;
   for (LinearOp linear : members) {
-    auto find = [&](Value value) {
-      return symbols.lookup<WeightOp>(getUse(value).getWeight());
-    };
-    weights.push_back(find(linear.getWeight()));
-    if (linear.getBias())
-      biases.push_back(find(linear.getBias()));
+    weights.push_back(lookUp(symbols, linear.getWeight()));
+    if (WeightOp bias = lookUp(symbols, linear.getBias()))
+      biases.push_back(bias);
   }
   OpBuilder builder(weights.front());
   auto merge = [&](ArrayRef<WeightOp> parts, int64_t axis, StringRef suffix) {
@@ -405,7 +526,7 @@ static void fuse(SymbolTable &symbols, ArrayRef<Siblings> places) {
   WeightOp bias = biases.empty() ? WeightOp() : merge(biases, 0, ".bias");
   for (const Siblings &place : places) {
     if (place.product)
-      replaceProduct(place.product, weight, bias, site);
+      replaceProduct(place, weight, bias, site);
     else
       replaceColumns(place.members, weight, bias, site);
   }
@@ -437,19 +558,29 @@ static void addRows(ModuleOp model, StringRef pass, ArrayRef<LinearOp> members,
   }
 }
 
+/// Why the members of a group become what they become.
+static std::string getReason(const Siblings &group) {
+  if (group.isMerged())
+    return "its halves are multiplied in its kernel";
+  SiteAttr site = joinSites(group.members);
+  return site ? ("part of " + site.getPath()).str() : "";
+}
+
 void lathe::fuseSiblings(ModuleOp model, StringRef pass) {
   // All places of a merged weight must read it in one layout.
   using GroupKey = std::pair<ArrayAttr, unsigned>;
   llvm::MapVector<GroupKey, SmallVector<Siblings>> groups;
+  EntryShapes entries;
   model.walk([&](Block *block) {
-    for (Siblings &group : findSiblings(*block))
+    for (Siblings &group : findSiblings(*block, entries))
       groups[{getWeightNames(group.members), group.product ? 1 : 0}].push_back(
           std::move(group));
   });
   DenseMap<Attribute, unsigned> reads = countReads(model);
   SymbolTable symbols(model);
   for (auto &[key, places] : groups) {
-    ArrayRef<LinearOp> members = places.front().members;
+    const Siblings &first = places.front();
+    ArrayRef<LinearOp> members = first.members;
     unsigned count = places.size();
     // A matrix must not be there twice; a bias may.
     bool isOwn = llvm::all_of(members, [&](LinearOp linear) {
@@ -460,10 +591,11 @@ void lathe::fuseSiblings(ModuleOp model, StringRef pass) {
               "a weight is read elsewhere, too");
       continue;
     }
-    SiteAttr site = joinSites(members);
-    addRows(model, pass, members, ReportAction::Rewritten,
-            site ? ("part of " + site.getPath()).str() : "");
-    fuse(symbols, places);
+    addRows(model, pass, members, ReportAction::Rewritten, getReason(first));
+    if (first.isMerged())
+      fuseHalves(symbols, places);
+    else
+      fuse(symbols, places);
   }
 }
 

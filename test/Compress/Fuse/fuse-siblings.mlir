@@ -88,6 +88,109 @@ module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.sour
 
 // -----
 
+// Gate and up in one weight from the beginning: it stays as it is, and so do its
+// site and its bias. Here up comes first, and the product names it last.
+// CHECK: action = "rewritten", pass = "lathe-fuse-siblings", reason = "its halves are multiplied in its kernel", site = #lathe.site<"blocks.0.ffn.gate_up">
+// CHECK: lathe.weight @blocks.0.ffn.gate_up {data = {{.*}}} : !lathe.weight<8x16xf32, #lathe.dense<bf16>>
+// CHECK: %[[W:.*]] = lathe.use_weight @blocks.0.ffn.gate_up :
+// CHECK-NEXT: %[[B:.*]] = lathe.use_weight @blocks.0.ffn.gate_up.bias :
+// CHECK-NEXT: %[[Y:.*]] = lathe.linear %arg0, %[[W]] bias(%[[B]]) epilogue() {
+// CHECK-NEXT: ^bb0(%[[U:.*]]: f32, %[[G:.*]]: f32):
+// CHECK: %[[R:.*]] = arith.{{.*}} %[[G]], %{{.*}} : f32
+// CHECK: %[[P:.*]] = arith.mulf %{{.*}}, %[[U]] : f32
+// CHECK-NEXT: lathe.yield %[[P]]
+// CHECK-NEXT: } {acts = bf16, gated, site = #lathe.site<"blocks.0.ffn.gate_up">} : {{.*}} -> tensor<?x1x8xf32>
+// CHECK-NEXT: return %[[Y]]
+module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.source = "m.onnx"} {
+  lathe.weight @blocks.0.ffn.gate_up {data = #lathe.blob<"w", 0, 256, "0000000000000001">} : !lathe.weight<8x16xf32, #lathe.dense<bf16>>
+  lathe.weight @blocks.0.ffn.gate_up.bias {data = #lathe.blob<"w", 256, 64, "0000000000000002">} : !lathe.weight<16xf32, #lathe.dense<f32>>
+  func.func @plain(%x: tensor<?x1x8xf32> {lathe.dims = ["n", "1", "8"], lathe.name = "x"}) -> (tensor<?x1x8xf32> {lathe.dims = ["n", "1", "8"], lathe.name = "y"}) {
+    %w = lathe.use_weight @blocks.0.ffn.gate_up : !lathe.weight<8x16xf32, #lathe.dense<bf16>>
+    %b = lathe.use_weight @blocks.0.ffn.gate_up.bias : !lathe.weight<16xf32, #lathe.dense<f32>>
+    %ug = lathe.linear %x, %w bias(%b) {acts = bf16, site = #lathe.site<"blocks.0.ffn.gate_up">} : (tensor<?x1x8xf32>, !lathe.weight<8x16xf32, #lathe.dense<bf16>>, !lathe.weight<16xf32, #lathe.dense<f32>>) -> tensor<?x1x16xf32>
+    %u = lathe.index_expr <"read(0, [i0, 0, i2])">(%ug) shape ["n", "1", "8"] : (tensor<?x1x16xf32>) -> tensor<?x1x8xf32>
+    %g = lathe.index_expr <"read(0, [i0, 0, i2 + 8])">(%ug) shape ["n", "1", "8"] : (tensor<?x1x16xf32>) -> tensor<?x1x8xf32>
+    %r = lathe.activation relu %g : tensor<?x1x8xf32>
+    %y = lathe.onnx "Mul"(%r, %u) {opset = 17 : i64} : (tensor<?x1x8xf32>, tensor<?x1x8xf32>) -> tensor<?x1x8xf32>
+    return %y : tensor<?x1x8xf32>
+  }
+}
+
+// -----
+
+// No halves of all rows: the columns of both overlap; every other column; all
+// rows but the last; one half twice; the whole is a result, too.
+// CHECK-NOT: gated
+// CHECK-NOT: concat
+// CHECK-COUNT-5: lathe.linear
+module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.source = "m.onnx"} {
+  lathe.weight @w0 {data = #lathe.blob<"w", 0, 512, "0000000000000001">} : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+  lathe.weight @w1 {data = #lathe.blob<"w", 512, 512, "0000000000000002">} : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+  lathe.weight @w2 {data = #lathe.blob<"w", 1024, 512, "0000000000000003">} : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+  lathe.weight @w3 {data = #lathe.blob<"w", 1536, 512, "0000000000000004">} : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+  lathe.weight @w4 {data = #lathe.blob<"w", 2048, 512, "0000000000000005">} : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+  func.func @plain(%x: tensor<?x8xf32> {lathe.dims = ["n + 1", "8"], lathe.name = "x"})
+      -> (tensor<?x8xf32> {lathe.dims = ["n + 1", "8"], lathe.name = "y0"}, tensor<?x8xf32> {lathe.dims = ["n + 1", "8"], lathe.name = "y1"},
+          tensor<?x8xf32> {lathe.dims = ["n", "8"], lathe.name = "y2"}, tensor<?x8xf32> {lathe.dims = ["n + 1", "8"], lathe.name = "y3"},
+          tensor<?x8xf32> {lathe.dims = ["n + 1", "8"], lathe.name = "y4"}, tensor<?x16xf32> {lathe.dims = ["n + 1", "16"], lathe.name = "all"}) {
+    %w0 = lathe.use_weight @w0 : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+    %x0 = lathe.activation relu %x : tensor<?x8xf32>
+    %l0 = lathe.linear %x0, %w0 : (tensor<?x8xf32>, !lathe.weight<8x16xf32, #lathe.dense<f32>>) -> tensor<?x16xf32>
+    %a0 = lathe.index_expr <"read(0, [i0, i1])">(%l0) shape ["n + 1", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %b0 = lathe.index_expr <"read(0, [i0, i1 + 7])">(%l0) shape ["n + 1", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %y0 = lathe.onnx "Mul"(%a0, %b0) {opset = 17 : i64} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    %w1 = lathe.use_weight @w1 : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+    %x1 = lathe.activation relu %x : tensor<?x8xf32>
+    %l1 = lathe.linear %x1, %w1 : (tensor<?x8xf32>, !lathe.weight<8x16xf32, #lathe.dense<f32>>) -> tensor<?x16xf32>
+    %a1 = lathe.index_expr <"read(0, [i0, 2*i1])">(%l1) shape ["n + 1", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %b1 = lathe.index_expr <"read(0, [i0, 2*i1 + 1])">(%l1) shape ["n + 1", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %y1 = lathe.onnx "Mul"(%a1, %b1) {opset = 17 : i64} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    %w2 = lathe.use_weight @w2 : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+    %x2 = lathe.activation relu %x : tensor<?x8xf32>
+    %l2 = lathe.linear %x2, %w2 : (tensor<?x8xf32>, !lathe.weight<8x16xf32, #lathe.dense<f32>>) -> tensor<?x16xf32>
+    %a2 = lathe.index_expr <"read(0, [i0, i1])">(%l2) shape ["n", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %b2 = lathe.index_expr <"read(0, [i0, i1 + 8])">(%l2) shape ["n", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %y2 = lathe.onnx "Mul"(%a2, %b2) {opset = 17 : i64} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    %w3 = lathe.use_weight @w3 : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+    %x3 = lathe.activation relu %x : tensor<?x8xf32>
+    %l3 = lathe.linear %x3, %w3 : (tensor<?x8xf32>, !lathe.weight<8x16xf32, #lathe.dense<f32>>) -> tensor<?x16xf32>
+    %a3 = lathe.index_expr <"read(0, [i0, i1 + 8])">(%l3) shape ["n + 1", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %b3 = lathe.index_expr <"read(0, [i0, i1 + 8])">(%l3) shape ["n + 1", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %y3 = lathe.onnx "Mul"(%a3, %b3) {opset = 17 : i64} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    %w4 = lathe.use_weight @w4 : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+    %x4 = lathe.activation relu %x : tensor<?x8xf32>
+    %l4 = lathe.linear %x4, %w4 : (tensor<?x8xf32>, !lathe.weight<8x16xf32, #lathe.dense<f32>>) -> tensor<?x16xf32>
+    %a4 = lathe.index_expr <"read(0, [i0, i1])">(%l4) shape ["n + 1", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %b4 = lathe.index_expr <"read(0, [i0, i1 + 8])">(%l4) shape ["n + 1", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %y4 = lathe.onnx "Mul"(%a4, %b4) {opset = 17 : i64} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    return %y0, %y1, %y2, %y3, %y4, %l4 : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x16xf32>
+  }
+}
+
+// -----
+
+// Halves in one entry and the whole in another are two layouts.
+// CHECK: action = "kept", pass = "lathe-fuse-siblings", reason = "a weight is read elsewhere, too", site = #lathe.site<"gate_up">
+// CHECK-NOT: gated
+module attributes {lathe.level = "structure", lathe.opset = 17 : i64, lathe.source = "m.onnx"} {
+  lathe.weight @w {data = #lathe.blob<"w", 0, 512, "0000000000000001">} : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+  func.func @plain(%x: tensor<?x8xf32> {lathe.dims = ["n", "8"], lathe.name = "x"}) -> (tensor<?x8xf32> {lathe.dims = ["n", "8"], lathe.name = "y"}) {
+    %w = lathe.use_weight @w : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+    %l = lathe.linear %x, %w {site = #lathe.site<"gate_up">} : (tensor<?x8xf32>, !lathe.weight<8x16xf32, #lathe.dense<f32>>) -> tensor<?x16xf32>
+    %g = lathe.index_expr <"read(0, [i0, i1])">(%l) shape ["n", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %u = lathe.index_expr <"read(0, [i0, i1 + 8])">(%l) shape ["n", "8"] : (tensor<?x16xf32>) -> tensor<?x8xf32>
+    %y = lathe.onnx "Mul"(%g, %u) {opset = 17 : i64} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    return %y : tensor<?x8xf32>
+  }
+  func.func @other(%x: tensor<?x8xf32> {lathe.dims = ["n", "8"], lathe.name = "x"}) -> (tensor<?x16xf32> {lathe.dims = ["n", "16"], lathe.name = "y"}) {
+    %w = lathe.use_weight @w : !lathe.weight<8x16xf32, #lathe.dense<f32>>
+    %l = lathe.linear %x, %w {site = #lathe.site<"gate_up">} : (tensor<?x8xf32>, !lathe.weight<8x16xf32, #lathe.dense<f32>>) -> tensor<?x16xf32>
+    return %l : tensor<?x16xf32>
+  }
+}
+
+// -----
+
 // Columns of a result that something else reads, too, would have to be copied.
 // CHECK-NOT: concat
 // CHECK-COUNT-2: lathe.linear
