@@ -109,16 +109,20 @@ FmaPeaks lathe::measureFmaPeaks(unsigned) { return {}; }
 #endif
 
 /// Defines `name`, which adds up `count` words, a multiple of 16, at a multiple
-/// of 64 bytes, by loads of `bytes` bytes.
+/// of 64 bytes, by loads of `bytes` bytes. The hardware looks ahead by a few
+/// lines and not into the next page, so lines are asked for a page ahead.
 #define READ_LOOP(name, attributes, bytes)                                     \
   typedef uint64_t name##Vector __attribute__((vector_size(bytes)));           \
   attributes static uint64_t name(const uint64_t *words, size_t count) {       \
     auto *vectors = reinterpret_cast<const name##Vector *>(words);             \
     constexpr size_t sums = 128 / (bytes);                                     \
     name##Vector sum[sums] = {};                                               \
-    for (size_t i = 0; i < count * 8 / (bytes); i += sums)                     \
+    for (size_t i = 0; i < count * 8 / (bytes); i += sums) {                   \
+      __builtin_prefetch(vectors + i + 4096 / (bytes));                        \
+      __builtin_prefetch(vectors + i + (4096 + 64) / (bytes));                 \
       for (size_t n = 0; n < sums; ++n)                                        \
         sum[n] += vectors[i + n];                                              \
+    }                                                                          \
     name##Vector all = {};                                                     \
     for (name##Vector part : sum)                                              \
       all += part;                                                             \
