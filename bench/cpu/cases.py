@@ -18,6 +18,7 @@ class Case:
     tokens: int = 0     # rows of new tokens; 0 for images
     past: int = 0       # positions in the cache before the call
     logits: str = ""    # language models: "all" or "last" row
+    vocabulary: int = 20000  # tokens are below
 
     @property
     def is_language_model(self):
@@ -79,7 +80,8 @@ def choose(names, table):
 def past_tokens(case):
     """The tokens whose keys and values are in the cache before the call."""
     random = np.random.default_rng(1)
-    return random.integers(1000, 20000, (case.batch, case.past))
+    return random.integers(case.vocabulary // 20, case.vocabulary,
+                           (case.batch, case.past))
 
 
 def make_inputs(case, inputs):
@@ -92,7 +94,8 @@ def make_inputs(case, inputs):
             shape = (case.batch, *dims[1:])
             data[name] = random.standard_normal(shape).astype(np.float32)
         elif name == "input_ids":
-            data[name] = random.integers(1000, 20000, (case.batch, case.tokens))
+            data[name] = random.integers(case.vocabulary // 20, case.vocabulary,
+                                         (case.batch, case.tokens))
         elif name == "attention_mask":
             data[name] = np.ones((case.batch, case.past + case.tokens), np.int64)
         elif name == "token_type_ids":

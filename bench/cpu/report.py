@@ -11,8 +11,8 @@ GFLOPS = {"minilm-b1s16": 0.344, "minilm-b1s128": 2.87, "minilm-b8s128": 22.96,
           "bert-b1s128": 22.3, "bert-b1s512": 96.6, "vitb-b1": 35.1,
           "smol-prefill128": 35.2, "smol-prefill512": 148,
           "smol-prefill128-last": 27.9, "smol-prefill512-last": 119}
-# Bytes of weights that one decoded token reads, in f32.
-DECODE_MB = {"smol-decode128": 538, "smol-decode512": 538}
+# MB that one decoded token reads, of weights in f32, and of the cache.
+DECODE_MB = {"smol-decode128": (538, 6), "smol-decode512": (538, 24)}
 
 
 def groups(rows):
@@ -32,8 +32,9 @@ def share_of_limit(case, precision, row):
     """Percent of the FMA peak, or of the read bandwidth for decoding, that the
     fastest call reached."""
     if case in DECODE_MB:
-        bytes_ = DECODE_MB[case] / (1 if precision == "f32" else 2)
-        return 100 * bytes_ / row["min_ms"] / row["read_gbs"], "read"
+        weights, cache = DECODE_MB[case]
+        read = weights / (1 if precision == "f32" else 2) + cache
+        return 100 * read / row["min_ms"] / row["read_gbs"], "read"
     peak = row["f32_peak" if precision == "f32" else "bf16_peak"]
     if case not in GFLOPS or not peak:
         return None, ""
